@@ -1,0 +1,87 @@
+"""Hooks that stages call at events of note; by default nothing listens.
+
+The stages know this class alone. `metrics.py` turns the hooks into Prometheus metrics; the demo prints some of them.
+"""
+
+from service.records import Examples, Scores
+
+MODEL_ROLES = ("champion", "challenger", "previous", "frozen")
+ROUND_OUTCOMES = ("promoted", "rejected", "failed", "rolled_back")
+TRIGGER_REASONS = ("first_events", "new_events", "elapsed")
+ROUND_PHASES = ("prepare", "train", "validate", "publish")
+WORKER_RESTART_CAUSES = ("crash", "hang", "deadline")
+DEAD_LETTER_OUTCOMES = ("sent", "failed")
+SWAP_OUTCOMES = ("swapped", "damaged", "failed")
+
+
+class Observer:
+    """No-op hooks; a subclass overrides those it wants. A hook is cheap and never raises."""
+
+    def consumed(self, topic: str, partition: int, events: int) -> None:
+        """``events`` records of a partition were polled and looked at, accepted or refused."""
+
+    def refused(self, reason: str, events: int) -> None:
+        """``events`` records did not fit, for one reason of ``records.REFUSAL_REASONS``."""
+
+    def dead_lettered(self, outcome: str, events: int) -> None:
+        """``events`` dead letters were ``sent`` durably, or ``failed``."""
+
+    def lagged(self, topic: str, partition: int, events: int) -> None:
+        """``events`` records of a partition wait to be read."""
+
+    def progressed(self, topic: str, partition: int, at_seconds: float) -> None:
+        """A partition was read, or seen to have nothing to read, at this Unix time."""
+
+    def positions_gone(self, topic: str, partition: int, events: int) -> None:
+        """The log had already deleted ``events`` records that were to be read next."""
+
+    def polled(self, gap_seconds: float) -> None:
+        """A poll began this long after the one before it had returned."""
+
+    def scored(self, examples: Examples, scores: dict[str, Scores]) -> None:
+        """Arriving events were scored, before they were learnt, by each model role there is."""
+
+    def held(self, window: int, replay: int, heldout: int) -> None:
+        """Events now held in the window, the replay memory and the held-out slices."""
+
+    def prequential(self, role: str, loss: float, error: float) -> None:
+        """Mean loss and mean error of a model role over the last ``window.events`` scored events."""
+
+    def drifted(self, feature: str, kind: str, score: float) -> None:
+        """A drift score of one feature, for example kind ``psi``."""
+
+    def triggered(self, reason: str) -> None:
+        """A round of training was called for."""
+
+    def phase_ended(self, phase: str, seconds: float) -> None:
+        """One phase of a round took this long."""
+
+    def trained(self, loss: float) -> None:
+        """A round's final training loss of the leading challenger."""
+
+    def validated(self, slice_name: str, role: str, loss: float) -> None:
+        """Mean loss of a role on a held-out slice (``recent``, ``memory``)."""
+
+    def decided(self, decision: str, reason: str) -> None:
+        """The gate decided ``promote`` or ``reject``."""
+
+    def round_ended(self, outcome: str) -> None:
+        """A round ended, with one of ROUND_OUTCOMES."""
+
+    def worker_restarted(self, cause: str) -> None:
+        """The training worker had to be started again."""
+
+    def snapshotted(self, seconds: float) -> None:
+        """The trainer's state was saved durably."""
+
+    def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
+        """The server answers from this checkpoint from now on; times are Unix seconds, NaN if unknown."""
+
+    def swapped(self, outcome: str) -> None:
+        """The server tried to take over a new checkpoint, with one of SWAP_OUTCOMES."""
+
+    def request_began(self) -> None:
+        """A request entered the server."""
+
+    def request_ended(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered; ``route`` is the path template."""

@@ -1,0 +1,1 @@
+"""Stage 6: predictions over HTTP from the latest validated checkpoint."""

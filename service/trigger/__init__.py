@@ -1,0 +1,1 @@
+"""Stage 3: decides when a round of training starts. Pure."""
