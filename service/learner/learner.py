@@ -1,0 +1,253 @@
+"""The learner: scores events as they come, keeps them, begins rounds, and judges what they bring."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.learner.roles import LEAD, Roles, Standing, new_lineages
+from service.model.encoder import Encoder
+from service.model.features import FeatureColumns
+from service.model.learned import LearnedModel
+from service.model.normaliser import Normaliser
+from service.model.vocabulary import Categories, Labels
+from service.observer import Observer
+from service.records import Examples, FloatArray, Partition, Scores
+from service.settings import BINARY_CLASSES, Settings
+from service.train.round import Challenger, Outcome, Round
+from service.trigger.policy import due
+from service.validate.evidence import ForwardEvidence
+from service.validate.gate import PROMOTE, ChallengerEvidence, Decision, SliceScores, decide, judged
+from service.window.drift import Reference
+from service.window.holdings import Holdings
+from service.window.prequential import Prequential
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a round brought and the gate let pass, ready to be published."""
+
+    given: Round
+    decision: Decision
+    model: LearnedModel
+    reference: Reference
+    normaliser: Normaliser
+
+    def encoder_json(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside its weights, as plain values."""
+        statistics = {name: array.tolist() for name, array in self.normaliser.to_arrays().items()}
+        return self.model.encoder.to_json() | {"reference": self.reference.to_json(), "statistics": statistics}
+
+
+class Learner:
+    """The state that learns, owned by one thread. Whoever drives it brings events, a clock and the training.
+
+    A round is begun (``begin_round``), trained elsewhere, and concluded (``conclude``, or ``abandon`` when it
+    failed); a candidate that passed is adopted (``adopt``) once it is published. Meanwhile events go on arriving.
+    """
+
+    def __init__(self, settings: Settings, observer: Observer) -> None:
+        self.settings = settings
+        self.observer = observer
+        self.columns = FeatureColumns(settings.schema_)
+        self.categories = Categories(settings.schema_.categorical, settings.train.model.max_categories)
+        self.labels = Labels.of(settings)
+        numbers, codes = len(self.columns.numbers), len(self.columns.categorical)
+        self.holdings = Holdings(settings.window, numbers, codes, settings.train.seed)
+        self.statistics = Normaliser(numbers + 1)
+        self.prequential = Prequential(settings.window.events)
+        self.evidence = ForwardEvidence(settings.gate.forward_rounds)
+        self.roles = Roles(lineages=new_lineages(settings.train, settings.window.events))
+        self.positions: dict[Partition, int] = {}
+        self.spans: dict[Partition, int] = {}
+        self.counts = {"accepted": 0, "refused": 0, "predicted": 0, "rounds": 0}
+        self.outcomes = {"promoted": 0, "rejected": 0, "failed": 0}
+        self.new_events = 0
+        self.trained_until_ms = 0
+        self._in_flight: tuple[Round, Normaliser, int] | None = None
+        self._round_began = 0.0
+
+    def advance(self, source: Partition, first: int, following: int, refused: int) -> None:
+        """Note that a partition's records ``first`` to ``following`` (excluded) were taken in, some refused."""
+        self.spans.setdefault(source, first)
+        self.positions[source] = following
+        self.counts["refused"] += refused
+
+    def absorb(self, arrived: Examples) -> None:
+        """Score accepted events by every model, then let them into the window or the held-out slices."""
+        if not len(arrived):
+            return
+        self._score(arrived)
+        learnable = self.holdings.admit(arrived)
+        self.statistics.update(_with_targets(learnable))
+        self.counts["accepted"] += len(arrived)
+        self.new_events += len(arrived)
+        if len(learnable):
+            self.trained_until_ms = max(self.trained_until_ms, int(learnable.timestamps_ms.max()))
+
+    def due(self, now_seconds: float) -> str | None:
+        """Return the reason to begin a round now, or None; ``now_seconds`` is of the driver's steady clock."""
+        if self._in_flight is not None or not self.holdings.sizes[0]:
+            return None
+        if self.settings.task != "regression" and len(self.labels) < BINARY_CLASSES:
+            return None
+        since = now_seconds - self._round_began
+        first = self.roles.champion is None
+        return due(self.settings.trigger, new_events=self.new_events, seconds_since=since, first=first)
+
+    def start_clock(self, now_seconds: float) -> None:
+        """Count elapsed time from now."""
+        self._round_began = now_seconds
+
+    def begin_round(self, reason: str, now_seconds: float) -> Round:
+        """Return the inputs of the next round."""
+        self.labels.fix()
+        self.counts["rounds"] += 1
+        self._round_began = now_seconds
+        number = self.counts["rounds"]
+        roles = self.roles
+        given = Round(
+            number=number,
+            seed=(self.settings.train.seed * 1_000_003 + number * 101) % 2**31,
+            trigger=reason,
+            parent=roles.champion.checkpoint_id if roles.champion else None,
+            encoder=self._encoder(),
+            settings=self.settings.train,
+            window=self.holdings.window(),
+            replay=self.holdings.replay(),
+            recent=self.holdings.recent(),
+            challengers=tuple(
+                Challenger(name, one.recipe, one.weights, one.moments) for name, one in roles.lineages.items()
+            ),
+            anchor=roles.frozen.model.weights() if roles.frozen else None,
+            data=tuple(
+                {
+                    "topic": source.topic,
+                    "partition": source.partition,
+                    "first": first,
+                    "last": self.positions[source] - 1,
+                }
+                for source, first in sorted(self.spans.items())
+            ),
+            trained_until_ms=self.trained_until_ms,
+        )
+        self._in_flight = (given, Normaliser.from_arrays(self.statistics.to_arrays()), self.new_events)
+        self.new_events = 0
+        self.observer.triggered(reason)
+        return given
+
+    def conclude(self, outcome: Outcome) -> tuple[Decision, Candidate | None]:
+        """Judge what the round in flight brought; a candidate comes back when it is to be published."""
+        given, statistics = self._end_flight()
+        for trained in outcome.trained:
+            lineage = self.roles.lineages[trained.name]
+            self.roles.lineages[trained.name] = lineage.after(trained, given.encoder)
+        decision = self._judge()
+        self.evidence.end_round()
+        if decision.decision != PROMOTE:
+            self._restart_lineages(decision.restart)
+            return decision, None
+        chosen = self.roles.lineages[decision.challenger or LEAD]
+        if chosen.model is None:
+            raise RuntimeError("a decision named a challenger that was never trained")
+        reference = Reference.of(self.columns.numbers, given.window.numbers)
+        return decision, Candidate(given, decision, chosen.model, reference, statistics)
+
+    def abandon(self) -> None:
+        """Give the round in flight up: its events count as new again, so that the next trigger comes soon."""
+        if self._in_flight is not None:
+            self.new_events += self._in_flight[2]
+            self._in_flight = None
+
+    def adopt(self, candidate: Candidate, checkpoint_id: str) -> None:
+        """Make a published candidate the champion."""
+        self.stand(Standing(checkpoint_id, candidate.model, candidate.reference))
+        for span in candidate.given.data:
+            self.spans[Partition(span["topic"], span["partition"])] = span["last"] + 1
+
+    def stand(self, standing: Standing) -> None:
+        """Make a checkpoint the champion; what was learnt about challengers against the old one is void."""
+        self.roles.adopt(standing)
+        self.evidence.forget()
+
+    @property
+    def in_flight_events(self) -> int:
+        """How many of the accepted events were new when the round in flight began."""
+        return self._in_flight[2] if self._in_flight else 0
+
+    def drift(self) -> dict[str, float]:
+        """Return the population stability index of each numeric feature against the champion's training data."""
+        if self.roles.champion is None:
+            return {}
+        return self.roles.champion.reference.psi(self.holdings.window().numbers)
+
+    def _score(self, arrived: Examples) -> None:
+        roles, challengers = self.roles.score(arrived)
+        if "champion" not in roles:
+            return
+        serving = judged(self.settings.task, roles["champion"])
+        champion = self.roles.champion
+        for name, scores in challengers.items():
+            if champion is not None and self.roles.lineages[name].model is not champion.model:
+                self.evidence.add(name, judged(self.settings.task, scores) - serving)
+        if LEAD in challengers:
+            roles["challenger"] = challengers[LEAD]
+        self.prequential.add(roles)
+        self.counts["predicted"] += len(arrived)
+        self.observer.scored(arrived, roles)
+
+    def _judge(self) -> Decision:
+        champion = self.roles.champion
+        if champion is None:
+            return Decision(PROMOTE, "first_checkpoint", LEAD)
+        slices = {"recent": self.holdings.recent(), "memory": self.holdings.memory()}
+        serving = {name: champion.model.score(held) for name, held in slices.items()}
+        evidence = {}
+        for name, lineage in self.roles.lineages.items():
+            if lineage.model is None:
+                continue
+            scored = {
+                part: SliceScores(lineage.model.score(held), serving[part], held.targets)
+                for part, held in slices.items()
+            }
+            evidence[name] = ChallengerEvidence(self.evidence.sums(name), scored["recent"], scored["memory"])
+            for part, scores in scored.items():
+                self._tell_slice(part, scores.candidate, scores.serving)
+        return decide(self.settings.gate, self.settings.task, evidence)
+
+    def _tell_slice(self, part: str, candidate: Scores, serving: Scores) -> None:
+        if len(candidate):
+            self.observer.validated(part, "challenger", float(candidate.losses.mean()))
+            self.observer.validated(part, "champion", float(serving.losses.mean()))
+
+    def _restart_lineages(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if self.roles.champion is not None:
+                self.roles.lineages[name] = self.roles.lineages[name].restarted(self.roles.champion.model)
+                self.evidence.forget(name)
+
+    def _end_flight(self) -> tuple[Round, Normaliser]:
+        if self._in_flight is None:
+            raise RuntimeError("no round is in flight")
+        given, statistics, _ = self._in_flight
+        self._in_flight = None
+        return given, statistics
+
+    def _encoder(self) -> Encoder:
+        regression = self.settings.task == "regression"
+        means, scales = self.statistics.means, self.statistics.scales
+        return Encoder(
+            task=self.settings.task,
+            schema=self.settings.schema_,
+            network=self.settings.train.model,
+            labels=self.labels.names,
+            categories={name: tuple(known) for name, known in self.categories.to_json().items()},
+            means=means[:-1].copy(),
+            scales=scales[:-1].copy(),
+            target_mean=float(means[-1]) if regression else 0.0,
+            target_scale=float(scales[-1]) if regression else 1.0,
+        )
+
+
+def _with_targets(examples: Examples) -> FloatArray:
+    return np.column_stack([examples.numbers, examples.targets])

@@ -1,0 +1,59 @@
+"""The live worker's side of the conversation: directories come in on standard input, progress goes out.
+
+One JSON object a line. In: ``{"round": DIRECTORY}``. Out: ``{"ready": true}`` once torch is loaded,
+``{"beat": true}`` while a round goes on, then ``{"done": DIRECTORY}`` or
+``{"failed": DIRECTORY, "cause": …, "message": …}``. The end of standard input means that the trainer is gone: the
+worker leaves at once, in the middle of a round too, so that none outlives its trainer.
+"""
+
+import gc
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+from service.errors import RoundFailedError
+from service.train.fit import train_round
+from service.train.round import read_round, write_outcome
+
+
+def work(niceness: int) -> None:
+    """Serve rounds until standard input ends."""
+    os.nice(niceness)
+    torch.set_num_threads(1)
+    # Whatever else prints must not break the conversation.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    asked: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(asked,), name="listen", daemon=True).start()
+    gc.collect()
+    gc.freeze()
+    _say(answers, {"ready": True})
+    while True:
+        _one_round(Path(json.loads(asked.get())["round"]), answers)
+
+
+def _one_round(directory: Path, answers: TextIO) -> None:
+    try:
+        write_outcome(directory, train_round(read_round(directory), lambda: _say(answers, {"beat": True})))
+    except RoundFailedError as error:
+        _say(answers, {"failed": str(directory), "cause": error.cause, "message": str(error)})
+    except Exception as error:  # noqa: BLE001 - whatever a round raises, the worker lives on and tells
+        _say(answers, {"failed": str(directory), "cause": "error", "message": f"{type(error).__name__}: {error}"})
+    else:
+        _say(answers, {"done": str(directory)})
+
+
+def _listen(asked: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        asked.put(line)
+    os._exit(0)
+
+
+def _say(answers: TextIO, message: dict[str, object]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()

@@ -1,0 +1,84 @@
+"""Forward evidence: what serving model and challengers predicted of arriving events, paired, before any was learnt."""
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from service.records import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class PairedSums:
+    """Sums over n paired differences, challenger's loss minus serving model's: below zero the challenger is better."""
+
+    events: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    @classmethod
+    def of(cls, differences: FloatArray) -> "PairedSums":
+        """Return the sums of n differences."""
+        return cls(len(differences), float(differences.sum()), float((differences**2).sum()))
+
+    def __add__(self, other: "PairedSums") -> "PairedSums":
+        return PairedSums(self.events + other.events, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> float:
+        """Mean difference; NaN without events."""
+        return self.total / self.events if self.events else math.nan
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean difference; NaN below two events."""
+        if self.events < 2:  # noqa: PLR2004 - a variance needs two
+            return math.nan
+        variance = max(0.0, self.squares - self.total**2 / self.events) / (self.events - 1)
+        return math.sqrt(variance / self.events)
+
+
+class ForwardEvidence:
+    """Paired sums by challenger and round, for the newest ``rounds`` rounds since the serving model last changed.
+
+    A block in which a challenger had the serving model's own weights is no evidence and is not counted.
+    """
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._blocks: dict[str, deque[PairedSums]] = {}
+
+    def add(self, challenger: str, differences: FloatArray) -> None:
+        """Add arriving events to a challenger's current block."""
+        blocks = self._blocks.setdefault(challenger, deque([PairedSums()], maxlen=self._rounds))
+        blocks[-1] += PairedSums.of(differences)
+
+    def end_round(self) -> None:
+        """Begin a new block for every challenger: its weights are about to change."""
+        for blocks in self._blocks.values():
+            if blocks[-1].events:
+                blocks.append(PairedSums())
+
+    def forget(self, challenger: str | None = None) -> None:
+        """Drop a challenger's evidence, or all of it: it was about another serving model or other weights."""
+        if challenger is None:
+            self._blocks.clear()
+        else:
+            self._blocks.pop(challenger, None)
+
+    def sums(self, challenger: str) -> PairedSums:
+        """Return a challenger's sums over all blocks held."""
+        return sum(self._blocks.get(challenger, ()), PairedSums())
+
+    def to_json(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what ``from_json`` needs, as plain values."""
+        return {name: [asdict(block) for block in blocks] for name, blocks in self._blocks.items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Sequence[Mapping[str, Any]]], rounds: int) -> "ForwardEvidence":
+        """Return the evidence that ``to_json`` described."""
+        made = cls(rounds)
+        for name, blocks in value.items():
+            made._blocks[name] = deque((PairedSums(**block) for block in blocks), maxlen=rounds)
+        return made

@@ -1,0 +1,80 @@
+"""Bounded, first-in-first-out holdings of examples and of scores."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.records import Examples, FloatArray, Scores
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def arrays_of(examples: Examples) -> Arrays:
+    """Return the columns by name, for a snapshot or a round's file."""
+    return {f.name: getattr(examples, f.name) for f in fields(examples)}
+
+
+def examples_of(arrays: Mapping[str, NDArray[Any]]) -> Examples:
+    """Return the examples that ``arrays_of`` took apart."""
+    return Examples(**{f.name: arrays[f.name] for f in fields(Examples)})
+
+
+class ExampleRing:
+    """The newest ``capacity`` examples, in order of arrival."""
+
+    def __init__(self, capacity: int, numbers: int, codes: int) -> None:
+        self.capacity = capacity
+        self._held = Examples.empty(numbers, codes, capacity)
+        self._start = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, arrived: Examples) -> Examples:
+        """Take in examples; return those that had to leave, oldest first (also arrivals that never fitted)."""
+        excess = max(0, len(arrived) - self.capacity)
+        leaving = max(0, self._count + len(arrived) - excess - self.capacity)
+        old = self._held.take((self._start + np.arange(leaving)) % self.capacity)
+        gone = Examples.concatenate([old, arrived.take(slice(0, excess))]) if excess else old
+        entering = arrived.take(slice(excess, None)) if excess else arrived
+        slots = (self._start + self._count + np.arange(len(entering))) % self.capacity
+        for name, column in arrays_of(self._held).items():
+            column[slots] = getattr(entering, name)
+        self._start = (self._start + leaving) % self.capacity
+        self._count = min(self.capacity, self._count + len(entering))
+        return gone
+
+    def contents(self) -> Examples:
+        """Return a copy of all, oldest first."""
+        return self._held.take((self._start + np.arange(self._count)) % self.capacity)
+
+
+class ScoreRing:
+    """Losses and errors of the newest ``capacity`` scored events, with their means."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._losses: FloatArray = np.empty(0)
+        self._errors: FloatArray = np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self._losses)
+
+    def append(self, scores: Scores) -> None:
+        """Take in scores; the oldest leave."""
+        self._losses = np.concatenate([self._losses, scores.losses])[-self.capacity :]
+        self._errors = np.concatenate([self._errors, scores.errors])[-self.capacity :]
+
+    def contents(self) -> Scores:
+        """Return all, oldest first."""
+        return Scores(self._losses, self._errors)
+
+    def means(self) -> tuple[float, float]:
+        """Return mean loss and mean error; NaN while empty."""
+        if not len(self):
+            return float("nan"), float("nan")
+        return float(self._losses.mean()), float(self._errors.mean())
