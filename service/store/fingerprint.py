@@ -1,0 +1,71 @@
+"""Short, stable names for a schema and for a network's shape, to tell whether two of them fit together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.settings import Settings
+from service.store.canonical import canonical_json, sha256
+
+_LENGTH = 16
+
+
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that stand for plain JSON values, whatever the order of their keys."""
+    return sha256(canonical_json(values))[:_LENGTH]
+
+
+def schema_values(settings: Settings) -> dict[str, Any]:
+    """Return what an event's columns depend on: task, features by kind in column order, nullable ones, labels.
+
+    Labels are absent unless configured, since otherwise the first checkpoint fixes them.
+    """
+    schema = settings.schema_
+    values: dict[str, Any] = {
+        "task": settings.task,
+        "numeric": list(schema.numeric),
+        "boolean": list(schema.boolean),
+        "categorical": list(schema.categorical),
+        "nullable": sorted(schema.nullable),
+    }
+    if schema.labels:
+        values["labels"] = list(schema.labels)
+    return values
+
+
+def model_values(settings: Settings) -> dict[str, Any]:
+    """Return what the shapes of the weights depend on, beside the schema: the network's settings but dropout."""
+    return settings.train.model.model_dump(mode="json", exclude={"dropout"})
+
+
+def schema_fingerprint(settings: Settings) -> str:
+    """Return the fingerprint of ``schema_values``."""
+    return fingerprint(schema_values(settings))
+
+
+def model_fingerprint(settings: Settings) -> str:
+    """Return the fingerprint of ``model_values``."""
+    return fingerprint(model_values(settings))
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return in words how two objects of plain values differ, empty if they do not."""
+    return "; ".join(
+        _explain(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if _differ(key, old, new)
+    )
+
+
+def _differ(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return canonical_json(old.get(key)) != canonical_json(new.get(key))
+
+
+def _explain(key: str, old: Any, new: Any) -> str:  # noqa: ANN401 - JSON holds anything
+    if isinstance(old, list) and isinstance(new, list):
+        gone = [str(entry) for entry in old if entry not in new]
+        added = [str(entry) for entry in new if entry not in old]
+        parts = [f"{word} {', '.join(names)}" for word, names in (("without", gone), ("now with", added)) if names]
+        return f"{key} {' and '.join(parts)}" if parts else f"{key} in another order"
+    return f"{key} was {_shown(old)}, is now {_shown(new)}"
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - JSON holds anything
+    return "not set" if value is None else canonical_json(value).decode()

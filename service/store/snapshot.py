@@ -1,0 +1,113 @@
+"""The trainer's state on disk: the newest whole snapshot decides where a restart goes on."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from numpy.typing import NDArray
+
+from service.errors import CheckpointDamagedError, SnapshotMismatchError, StoreUnavailableError
+from service.store.arrays import Arrays, pack, unpack
+from service.store.canonical import exact_json
+from service.store.clock import utc_text
+from service.store.files import store_errors, sweep
+from service.store.fingerprint import difference
+from service.store.sealed import read_sealed, remove_sealed, write_sealed
+
+FORMAT_VERSION = 1
+ARRAYS = "arrays.safetensors"
+META = "meta.json"
+
+_NAME = re.compile(r"[0-9]{10}")
+_log = structlog.get_logger(__name__)
+
+
+class SnapshotStore:
+    """Sealed, numbered snapshots in a folder of their own, the newest ``keep`` of them; one writer.
+
+    ``identity`` holds the plain values that a snapshot must share with the configuration to be of use, such as those
+    of ``fingerprint.schema_values``.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], keep: int = 2) -> None:
+        self.path = path
+        self.identity = dict(identity)
+        self.keep = keep
+
+    def save(self, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
+        """Save the whole state, durable once this returns, and drop the oldest; raises StoreUnavailableError.
+
+        ``meta`` is JSON; NaN and infinities in it survive.
+        """
+        known = self._numbers()
+        number = known[0] + 1 if known else 1
+        files = {ARRAYS: pack(arrays), META: exact_json(meta)}
+        about = {
+            "format_version": FORMAT_VERSION,
+            "number": number,
+            "created_at": utc_text(time.time()),
+            "identity": self.identity,
+        }
+        write_sealed(self._folder(number), files, about)
+        for old in known[self.keep - 1 :]:
+            try:
+                remove_sealed(self._folder(old))
+            except StoreUnavailableError as error:  # the new one is safe: this save did not fail
+                _log.warning("old snapshot stays", problem=str(error))
+
+    def load(self) -> tuple[Arrays, dict[str, Any]] | None:
+        """Return arrays and meta of the newest whole snapshot, None if there never was one.
+
+        Raises SnapshotMismatchError if it belongs to another identity or format, CheckpointDamagedError if there are
+        snapshots and not one of them is whole.
+        """
+        known = self._numbers()
+        for number in known:
+            folder = self._folder(number)
+            try:
+                about, files = read_sealed(folder)
+                self._check(about, folder)
+                return unpack(files[ARRAYS], str(folder)), json.loads(files[META])
+            except (CheckpointDamagedError, KeyError, ValueError) as error:
+                _log.warning("snapshot passed over", snapshot=folder.name, problem=str(error))
+        if known:
+            message = (
+                f"{self.path}: no snapshot is whole; restore the folder from a copy, or move it away to begin "
+                "at the start of the topic from the published model"
+            )
+            raise CheckpointDamagedError(message)
+        return None
+
+    def sweep(self) -> list[str]:
+        """Remove what a crashed writer left behind; only for the holder of the lease."""
+        return sweep(self.path)
+
+    def _check(self, about: Mapping[str, Any], folder: Path) -> None:
+        version = about["format_version"]
+        if version > FORMAT_VERSION:
+            message = (
+                f"{folder}: a newer Freshet wrote it (format {version}, this one reads {FORMAT_VERSION}); "
+                "start that version, or move the folder away to begin anew"
+            )
+            raise SnapshotMismatchError(message)
+        differs = difference(about["identity"], self.identity)
+        if differs:
+            message = (
+                f"{folder}: saved under another configuration ({differs}); "
+                "put the configuration back, or move the folder away to begin anew"
+            )
+            raise SnapshotMismatchError(message)
+
+    def _folder(self, number: int) -> Path:
+        return self.path / f"{number:010d}"
+
+    def _numbers(self) -> list[int]:
+        with store_errors(self.path):
+            try:
+                return sorted((int(e.name) for e in self.path.iterdir() if _NAME.fullmatch(e.name)), reverse=True)
+            except FileNotFoundError:
+                return []

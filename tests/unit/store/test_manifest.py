@@ -1,0 +1,77 @@
+"""What a checkpoint says about itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from service.errors import CheckpointDamagedError, StoreError
+from service.store.checkpoints import Checkpoint
+from service.store.manifest import Manifest, age, is_id
+
+MakeCheckpoint = Callable[..., Checkpoint]
+ID = "000042-3f9a1c2b"
+
+
+def values(make_checkpoint: MakeCheckpoint, **changes: Any) -> dict[str, Any]:
+    """Return a fitting manifest's plain values with some changed."""
+    return {**make_checkpoint(ID).manifest.model_dump(mode="json"), **changes}
+
+
+def test_a_manifest_survives_plain_json(make_checkpoint: MakeCheckpoint) -> None:
+    """What is read is equal to what was written, although it was made from tuples, numpy and NaN."""
+    made = make_checkpoint(ID, gate={"recent": (np.float64(0.5), np.int64(3)), "forward": float("nan")}).manifest
+
+    assert Manifest.parse(made.model_dump(mode="json"), "m") == made
+    assert made.gate == {"recent": [0.5, 3], "forward": None}
+
+
+def test_a_newer_format_is_refused_with_what_to_do(make_checkpoint: MakeCheckpoint) -> None:
+    """Even if it has keys that this version does not know."""
+    with pytest.raises(StoreError, match=r"^m: has format 2, this Freshet reads up to 1; upgrade Freshet$"):
+        Manifest.parse(values(make_checkpoint, format_version=2, novelty=1), "m")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "../../etc"},
+        {"id": "000042-3f9a1c2b\n"},
+        {"round": -1},
+        {"created_at": "2026-01-31T09:30:00"},
+        {"trained_until": "soon"},
+        {"parent": None, "lineage": "000001-00000000"},
+        {"novelty": 1},
+        {"data": [{"topic": "events"}]},
+        {"gate": 5},
+        {"fence": None},
+    ],
+)
+def test_what_makes_no_sense_is_damaged_and_its_key_named(
+    make_checkpoint: MakeCheckpoint, change: dict[str, Any]
+) -> None:
+    """An unknown key, too: a version that writes others has another format number."""
+    with pytest.raises(CheckpointDamagedError, match=rf"^m: damaged, ({'|'.join(change)}|manifest)"):
+        Manifest.parse(values(make_checkpoint, **change), "m")
+
+
+def test_a_manifest_is_frozen(make_checkpoint: MakeCheckpoint) -> None:
+    """Nobody changes history by accident."""
+    with pytest.raises(ValidationError, match="frozen"):
+        make_checkpoint(ID).manifest.round = 7
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "latest", "000042", "42-3f9a1c2b", "000042-3F9A1C2B", "٠٠٠٠٤٢-3f9a1c2b", 7]
+)
+def test_only_an_id_is_an_id(text: object) -> None:
+    """What is accepted is safe as a file name."""
+    assert is_id(ID)
+    assert not is_id(text)
+
+
+def test_age_goes_by_number() -> None:
+    """Also where the number has outgrown its six digits."""
+    assert age("999999-ffffffff") < age("1000000-00000000") < age("1000000-00000001")
