@@ -31,6 +31,14 @@ class EventSource(Protocol):
         """Publish the positions for lag tools, without waiting for the answer."""
         ...
 
+    def committed(self) -> dict[Partition, int]:
+        """Ask the log for the positions that this source's group committed last; empty if it never did."""
+        ...
+
+    def ends(self) -> dict[Partition, int]:
+        """Ask the log for the offset after the newest record of every partition; empty without a topic."""
+        ...
+
     def lag(self) -> dict[Partition, int]:
         """Return how many records of each partition wait to be polled, as of the last poll; never blocks."""
         ...
@@ -44,8 +52,12 @@ class EventSource(Protocol):
         ...
 
 
+TOO_LARGE = "too_large"
+"""The reason that ``EventSink.flush`` gives for a record with more bytes than the log takes."""
+
+
 class EventSink(Protocol):
-    """Appends records to a topic. Every method may raise SourceUnavailableError."""
+    """Appends records to a topic; used by one thread at a time. Every method may raise SourceUnavailableError."""
 
     def send(
         self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[Header] = ()
@@ -54,7 +66,11 @@ class EventSink(Protocol):
         ...
 
     def flush(self, timeout_seconds: float = 30.0) -> Mapping[int, str]:
-        """Wait until all that was sent is durable; return why for each record, by order of sending, that was not."""
+        """Wait until all that was sent since the last flush is durable; return what the log refused for good.
+
+        The keys count from 0 in order of sending, the values say why, TOO_LARGE among them. What is not durable when
+        this raises is kept, and the next flush goes on with it: a record may then be in the log twice.
+        """
         ...
 
     def close(self) -> None:

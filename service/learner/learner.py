@@ -73,6 +73,11 @@ class Learner:
         self.positions[source] = following
         self.counts["refused"] += refused
 
+    def begin_at(self, topic: str, partition: int, offset: int) -> None:
+        """Go on with a partition at an offset: what lies before it is learnt already."""
+        source = Partition(topic, partition)
+        self.positions[source] = self.spans[source] = offset
+
     def absorb(self, arrived: Examples) -> None:
         """Score accepted events by every model, then let them into the window or the held-out slices."""
         if not len(arrived):
@@ -171,6 +176,13 @@ class Learner:
         self.evidence.forget()
 
     @property
+    def in_flight(self) -> Round:
+        """The round that was begun and not yet concluded; RuntimeError if there is none."""
+        if self._in_flight is None:
+            raise RuntimeError("no round is in flight")
+        return self._in_flight[0]
+
+    @property
     def in_flight_events(self) -> int:
         """How many of the accepted events were new when the round in flight began."""
         return self._in_flight[2] if self._in_flight else 0
@@ -227,9 +239,8 @@ class Learner:
                 self.evidence.forget(name)
 
     def _end_flight(self) -> tuple[Round, Normaliser]:
-        if self._in_flight is None:
-            raise RuntimeError("no round is in flight")
-        given, statistics, _ = self._in_flight
+        given = self.in_flight
+        _, statistics, _ = self._in_flight or (given, self.statistics, 0)
         self._in_flight = None
         return given, statistics
 

@@ -69,9 +69,14 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
 
 
 def restore(
-    learner: Learner, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], load: Callable[[str], Standing]
+    learner: Learner,
+    arrays: Mapping[str, NDArray[Any]],
+    meta: Mapping[str, Any],
+    load: Callable[[str], Standing | None],
 ) -> None:
-    """Put a captured state into a new learner; ``load`` reads a published checkpoint.
+    """Put a captured state into a new learner.
+
+    ``load`` reads a published checkpoint, and may return None for one that is only a former champion.
 
     Raises whatever ``load`` raises, and ValueError or KeyError when the state does not fit the learner.
     """

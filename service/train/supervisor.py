@@ -32,18 +32,19 @@ class TrainingWorker:
         self._observer = observer
         self._process: subprocess.Popen[str] | None = None
         self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._ready = False
+        self._ready = threading.Event()
         self._failures_in_a_row = 0
         self._stopping = threading.Event()
 
     def start(self) -> None:
         """Start the process, without waiting until it is ready."""
         command = [sys.executable, "-m", "service.train", "--worker", "--niceness", str(self._settings.niceness)]
-        self._said, self._ready = queue.Queue(), False
+        self._said, self._ready = queue.Queue(), threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True
         )
-        threading.Thread(target=_listen, args=(self._process, self._said), name="worker-answers", daemon=True).start()
+        heard = (self._process, self._said, self._ready)
+        threading.Thread(target=_listen, args=heard, name="worker-answers", daemon=True).start()
 
     def run(self, directory: Path) -> Outcome:
         """Train the round of a directory and return its outcome; blocks.
@@ -66,6 +67,11 @@ class TrainingWorker:
         self._kill()
 
     @property
+    def ready(self) -> bool:
+        """Whether the process has loaded all it needs."""
+        return self._ready.is_set()
+
+    @property
     def pid(self) -> int | None:
         """The worker's process id, None before the start."""
         return self._process.pid if self._process else None
@@ -82,7 +88,7 @@ class TrainingWorker:
             process.stdin.flush()
         while True:
             left = began + self._settings.deadline_seconds - time.monotonic()
-            patience = self._settings.heartbeat_seconds if self._ready else STARTUP_SECONDS
+            patience = self._settings.heartbeat_seconds if self._ready.is_set() else STARTUP_SECONDS
             try:
                 said = self._said.get(timeout=max(0.0, min(left, patience)))
             except queue.Empty:
@@ -94,7 +100,6 @@ class TrainingWorker:
                 return _read(directory)
             if "failed" in said:
                 raise RoundFailedError(f"{directory.name}: {said['message']}", said["cause"])
-            self._ready = True
 
     def _explain(self, cause: str, directory: Path) -> str:
         code = self._process.poll() if self._process else None
@@ -125,12 +130,16 @@ class TrainingWorker:
                     pipe.close()
 
 
-def _listen(process: subprocess.Popen[str], said: queue.Queue[dict[str, Any] | None]) -> None:
+def _listen(process: subprocess.Popen[str], said: queue.Queue[dict[str, Any] | None], ready: threading.Event) -> None:
     """Pass on what the worker says; None stands for its end."""
     with contextlib.suppress(OSError, ValueError):
         for line in process.stdout or ():
             with contextlib.suppress(ValueError):
-                said.put(json.loads(line))
+                message = json.loads(line)
+                if "ready" in message:
+                    ready.set()
+                else:
+                    said.put(message)
     said.put(None)
 
 

@@ -1,0 +1,123 @@
+"""Dead letters read back: listed, or sent to their topic once more."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+
+from service.errors import SourceUnavailableError
+from service.ingest.connect import open_sink, open_source
+from service.ingest.dead_letters import DeadLetter, dead_letter_topic
+from service.ingest.source import EventSource
+from service.records import REFUSAL_REASONS, Partition, Positions, RecordBatch
+from service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+POLL_EVENTS = 500
+POLL_TIMEOUT_SECONDS = 0.1
+SILENCE_SECONDS = 30.0
+COMMIT_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay did: letters ``sent``, ``truncated`` ones skipped, and ``refused`` by the log."""
+
+    sent: int = 0
+    truncated: int = 0
+    refused: int = 0
+
+
+def read_dead_letters(settings: Settings) -> Iterator[DeadLetter]:
+    """Yield the letters there are at this moment, oldest first within a partition; nothing is committed."""
+    # A group of its own for each reading: in one group two readers would each see half.
+    source = _open(settings, f"{settings.source.kafka.group_id}.dlq-list.{uuid4().hex}")
+    try:
+        for batch in _until_now(source):
+            for index in range(len(batch)):
+                yield DeadLetter.from_record(batch, index)
+    finally:
+        source.close()
+
+
+def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replayed:
+    """Send the letters that were not replayed yet, all or those of one reason, to ``source.topic`` again.
+
+    Each letter is sent with its original bytes, key and headers. How far it came is committed after every batch; a
+    replay that is cut off may send its last batch again.
+    """
+    done = {name: _committed(settings, name) for name in ((None, reason) if reason else (None, *REFUSAL_REASONS))}
+    start = dict(done[None])
+    if reason is not None:
+        start = {at: max(start.get(at, 0), done[reason].get(at, 0)) for at in start | done[reason]}
+    source, sink = _open(settings, _group(settings, reason)), open_sink(settings)
+    result = Replayed()
+    try:
+        source.seek(start)
+        for batch in _until_now(source):
+            sending = 0
+            for index, offset in enumerate(batch.offsets.tolist()):
+                letter = DeadLetter.from_record(batch, index)
+                if reason not in (None, letter.reason) or offset < done.get(letter.reason, {}).get(batch.source, 0):
+                    continue
+                if letter.truncated_bytes is not None:
+                    result.truncated += 1
+                    continue
+                sink.send(settings.source.topic, letter.value, key=letter.key, headers=letter.headers)
+                sending += 1
+            refused = len(sink.flush())
+            result.refused += refused
+            result.sent += sending - refused
+            source.commit(source.positions())
+        _confirm(source)
+    finally:
+        source.close()
+        sink.close()
+    return result
+
+
+def _open(settings: Settings, group: str) -> EventSource:
+    return open_source(settings, topic=dead_letter_topic(settings.source.topic), group=group)
+
+
+def _group(settings: Settings, reason: str | None) -> str:
+    # What one reason's replay has sent must not keep a later replay of all from sending the rest.
+    return f"{settings.source.kafka.group_id}.dlq-replay" + (f".{reason}" if reason else "")
+
+
+def _committed(settings: Settings, reason: str | None) -> dict[Partition, int]:
+    source = _open(settings, _group(settings, reason))
+    try:
+        return source.committed()
+    finally:
+        source.close()
+
+
+def _until_now(source: EventSource) -> Iterator[RecordBatch]:
+    """Yield at least what the topic held when this began, and end there: what is refused again must not come round."""
+    ends = source.ends()
+    heard = time.monotonic()
+    while _short_of(ends, source.positions()):
+        for batch in source.poll(POLL_EVENTS, POLL_TIMEOUT_SECONDS):
+            heard = time.monotonic()
+            yield batch
+        if time.monotonic() - heard > SILENCE_SECONDS:
+            raise SourceUnavailableError(f"no dead letters came for {SILENCE_SECONDS:.0f} s; try again")
+
+
+def _short_of(ends: Positions, positions: Positions) -> bool:
+    return any(positions.get(at, 0) < end for at, end in ends.items())
+
+
+def _confirm(source: EventSource) -> None:
+    deadline = time.monotonic() + COMMIT_SECONDS
+    reached = source.positions()
+    while _short_of(reached, source.committed()):
+        if time.monotonic() > deadline:
+            message = "the letters were sent, but how far could not be committed: another replay sends some again"
+            raise SourceUnavailableError(message)
+        time.sleep(POLL_TIMEOUT_SECONDS)
+        source.commit(reached)

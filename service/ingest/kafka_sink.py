@@ -1,0 +1,128 @@
+"""Records to Kafka: acknowledged by all replicas, without duplicates from retries, and kept until they are."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaProducer, Serializer
+from kafka.errors import (
+    InvalidRecordError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+
+from service.ingest.kafka_client import connect, unavailable
+from service.ingest.source import TOO_LARGE
+from service.records import Header
+from service.settings import KafkaSource as KafkaSettings
+
+MAX_REQUEST_BYTES = 96 * 2**20  # just below what a broker reads at all; its own limit on a record decides
+METADATA_TIMEOUT_MS = 5_000
+CLOSE_TIMEOUT_SECONDS = 1.0
+NULL = object()
+
+
+class _Bytes(Serializer):  # type: ignore[misc] # kafka-python ships no types
+    """Passes bytes on as they are. Kafka takes a record without key and value; kafka-python, only behind this."""
+
+    def serialize(self, topic: str, headers: object, data: Any) -> bytes | None:  # noqa: ANN401, ARG002
+        return None if data is NULL else data
+
+
+@dataclass(slots=True)
+class _Sent:
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    headers: list[Header]
+    answer: Any = None
+    refused: str | None = None
+
+
+class KafkaSink:
+    """An EventSink over a cluster. The client connects at the first flush; a failed one is replaced by the next."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._queue: list[_Sent] = []
+        self._producer: Any = None
+
+    def send(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[Header] = ()
+    ) -> None:
+        """Queue one record."""
+        self._queue.append(_Sent(topic, value, key, list(headers)))
+
+    def flush(self, timeout_seconds: float = 30.0) -> Mapping[int, str]:
+        """Hand over what was queued and wait for the acknowledgements."""
+        if not self._queue:
+            return {}
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            producer = self._connected()
+            for record in self._queue:
+                if record.answer is None and record.refused is None:
+                    self._hand_over(producer, record)
+            producer.flush(max(deadline - time.monotonic(), 0.0))
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        self._judge()
+        refused = {index: record.refused for index, record in enumerate(self._queue) if record.refused is not None}
+        self._queue.clear()
+        return refused
+
+    def close(self) -> None:
+        """Close the client; what was not flushed is given up."""
+        self._queue.clear()
+        self._drop()
+
+    def _connected(self) -> Any:  # noqa: ANN401 - kafka-python ships no types
+        if self._producer is None:
+            self._producer, _ = connect(
+                KafkaProducer,
+                self._settings,
+                acks="all",
+                value_serializer=_Bytes(),
+                max_request_size=MAX_REQUEST_BYTES,
+                max_block_ms=METADATA_TIMEOUT_MS,
+            )
+        return self._producer
+
+    @staticmethod
+    def _hand_over(producer: Any, record: _Sent) -> None:  # noqa: ANN401
+        value = NULL if record.value is None else record.value
+        try:
+            record.answer = producer.send(record.topic, value, key=record.key, headers=record.headers)
+        except MessageSizeTooLargeError:
+            record.refused = TOO_LARGE
+        except (TypeError, ValueError) as error:
+            record.refused = str(error)
+
+    def _judge(self) -> None:
+        lost: Exception | None = None
+        for record in self._queue:
+            if record.answer is None or record.answer.succeeded():
+                continue
+            error = record.answer.exception
+            if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+                record.refused = TOO_LARGE
+            elif isinstance(error, InvalidRecordError | InvalidTopicError):
+                record.refused = str(error)
+            else:
+                lost = error
+                record.answer = None
+        if lost is not None:
+            self._drop()
+            raise unavailable(self._settings, lost) from lost
+
+    def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=CLOSE_TIMEOUT_SECONDS)
+        except KafkaError:  # what is still on its way stops close() before its end
+            producer._sender.force_close()  # noqa: SLF001

@@ -1,0 +1,94 @@
+"""Takes records in: polls the source, decodes, hands on what fits, and keeps what does not for the dead letters."""
+
+import time
+from collections import Counter
+
+import structlog
+
+from service.errors import SourceUnavailableError
+from service.ingest.decode import Decoder
+from service.ingest.source import EventSource
+from service.learner.learner import Learner
+from service.observer import Observer
+from service.records import RecordBatch, Refusal
+from service.settings import Source
+
+log = structlog.get_logger(__name__)
+
+Refused = tuple[RecordBatch, list[Refusal]]
+
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Intake:
+    """One thread's way from the source to the learner.
+
+    ``problem`` says in one line why nothing comes in, None while all is well. ``refused`` collects the records that
+    did not fit, with the batch that holds their bytes, until somebody takes them.
+    """
+
+    def __init__(self, settings: Source, source: EventSource, learner: Learner, observer: Observer) -> None:
+        self.problem: str | None = "not connected yet"
+        self.refused: list[Refused] = []
+        self._settings = settings
+        self._source = source
+        self._learner = learner
+        self._observer = observer
+        self._decoder = Decoder(
+            learner.settings, learner.columns, learner.categories, learner.labels, lambda: time.time_ns() // 1_000_000
+        )
+        self._returned: float | None = None
+        self._pause_seconds = 0.1
+
+    def step(self) -> float:
+        """Poll once and take in what came; return how long to pause before the next step (0 while all is well)."""
+        begun = time.perf_counter()
+        if self._returned is not None:
+            self._observer.polled(begun - self._returned)
+        try:
+            batches = self._source.poll(self._settings.poll_events, self._settings.poll_timeout_seconds)
+        except SourceUnavailableError as error:
+            return self._trouble(error)
+        finally:
+            self._returned = time.perf_counter()
+        if self.problem is not None:
+            log.info("source answers", topic=self._settings.topic)
+            self.problem, self._pause_seconds = None, 0.1
+        for batch in batches:
+            self._take(batch)
+        self._report()
+        return 0.0
+
+    def _take(self, batch: RecordBatch) -> None:
+        topic, partition = batch.source
+        decoded = self._decoder.decode(batch)
+        self._learner.absorb(decoded.examples)
+        refusals = decoded.refusals
+        self._learner.advance(batch.source, int(batch.offsets[0]), int(batch.offsets[-1]) + 1, len(refusals))
+        self._observer.consumed(topic, partition, len(batch))
+        if refusals:
+            self.refused.append((batch, refusals))
+            for reason, events in Counter(refusal.reason for refusal in refusals).items():
+                self._observer.refused(reason, events)
+
+    def _report(self) -> None:
+        now = time.time()
+        for (topic, partition), events in self._source.lag().items():
+            self._observer.lagged(topic, partition, events)
+            self._observer.progressed(topic, partition, now)
+        for (topic, partition), events in self._source.gaps().items():
+            log.error(
+                "records were deleted by the log before they could be read",
+                topic=topic,
+                partition=partition,
+                events=events,
+                advice="lengthen the topic's retention, or keep the trainer running",
+            )
+            self._observer.positions_gone(topic, partition, events)
+
+    def _trouble(self, error: SourceUnavailableError) -> float:
+        if self.problem != str(error):
+            log.warning("source does not answer; trying again", problem=str(error))
+        self.problem = str(error)
+        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+        return self._pause_seconds

@@ -1,0 +1,104 @@
+"""What the trainer tells: the journal's entries, the status that servers read, and one line per decision."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from service.learner.learner import Learner
+from service.records import Partition
+from service.settings import Settings
+from service.store.clock import utc_text
+from service.train.round import Outcome, Round
+from service.validate.gate import PROMOTE, REASONS, Decision
+
+log = structlog.get_logger(__name__)
+
+Means = Mapping[str, tuple[float, float]]
+
+
+def tell(decision: Decision, given: Round, checkpoint_id: str | None, means: Means) -> None:
+    """Log one line about a decision: what, why, and what fine-tuning has bought so far."""
+    event = "candidate promoted" if decision.decision == PROMOTE else "candidate rejected"
+    scores = {f"{role}_error": round(error, 4) for role, (_, error) in means.items() if role in ("champion", "frozen")}
+    log.info(
+        event,
+        round=given.number,
+        reason=decision.reason,
+        meaning=REASONS[decision.reason],
+        trigger=given.trigger,
+        checkpoint=checkpoint_id,
+        **scores,
+    )
+
+
+def decision_entry(
+    decision: Decision, given: Round, outcome: Outcome, checkpoint_id: str | None, means: Means
+) -> dict[str, object]:
+    """Return the journal's entry about a decision, with all its numbers."""
+    return {
+        "event": "decision",
+        "at": utc_text(time.time()),
+        "round": given.number,
+        "trigger": given.trigger,
+        "decision": decision.decision,
+        "reason": decision.reason,
+        "challenger": decision.challenger,
+        "checkpoint": checkpoint_id,
+        "parent": given.parent,
+        "numbers": decision.numbers,
+        "abstentions": list(decision.abstentions),
+        "restarted": list(decision.restart),
+        "training": [
+            {"challenger": one.name, "steps": one.steps, "loss": one.training_loss, "stopping_loss": one.stopping_loss}
+            for one in outcome.trained
+        ],
+        "training_seconds": outcome.seconds,
+        "prequential": _plain_means(means),
+        "data": [dict(span) for span in given.data],
+    }
+
+
+def failure_entry(given: Round, cause: str, message: str) -> dict[str, object]:
+    """Return the journal's entry about a round that brought nothing."""
+    return {
+        "event": "round_failed",
+        "at": utc_text(time.time()),
+        "round": given.number,
+        "trigger": given.trigger,
+        "cause": cause,
+        "message": message,
+    }
+
+
+def status_of(
+    settings: Settings, learner: Learner, lag: Mapping[Partition, int], drift: Mapping[str, float], problem: str | None
+) -> dict[str, Any]:
+    """Return the trainer's status as plain values; counts are over the life of the state."""
+    window, replay, heldout = learner.holdings.sizes
+    return {
+        "at": utc_text(time.time()),
+        "state": "learning" if problem is None else "waiting",
+        "problem": problem,
+        "topic": settings.source.topic,
+        "events": dict(learner.counts),
+        "rounds": {"started": learner.counts["rounds"], **learner.outcomes},
+        "new_events": learner.new_events,
+        "held": {"window": window, "replay": replay, "heldout": heldout},
+        "positions": {f"{source.topic}/{source.partition}": at for source, at in sorted(learner.positions.items())},
+        "lag": {f"{source.topic}/{source.partition}": events for source, events in sorted(lag.items())},
+        "roles": learner.roles.ids(),
+        "prequential": _plain_means(learner.prequential.means()),
+        "prequential_totals": learner.prequential.totals(),
+        "drift": {"psi": dict(drift)},
+        "trained_until": utc_text(learner.trained_until_ms / 1_000) if learner.trained_until_ms else None,
+    }
+
+
+def _plain_means(means: Means) -> dict[str, dict[str, float | None]]:
+    return {
+        role: {"loss": loss if math.isfinite(loss) else None, "error": error if math.isfinite(error) else None}
+        for role, (loss, error) in means.items()
+    }

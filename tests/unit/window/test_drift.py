@@ -1,0 +1,47 @@
+"""The population stability index: near zero without drift, large with it, finite always."""
+
+import numpy as np
+import pytest
+
+from service.window.drift import Reference
+
+
+def test_the_same_distribution_scores_about_bins_over_rows() -> None:
+    """Without drift the index is noise of a known size, far below 0.1."""
+    random = np.random.default_rng(0)
+    reference = Reference.of(["a"], random.normal(size=(5_000, 1)))
+    index = reference.psi(random.normal(size=(2_000, 1)))["a"]
+    assert 0 <= index < 0.02
+
+
+def test_a_shift_is_seen_in_the_feature_that_shifted() -> None:
+    """One standard deviation is much; the other feature stays quiet."""
+    random = np.random.default_rng(1)
+    reference = Reference.of(["still", "moved"], random.normal(size=(5_000, 2)))
+    index = reference.psi(random.normal(size=(2_000, 2)) + [0.0, 1.0])
+    assert index["moved"] > 0.25
+    assert index["still"] < 0.02
+
+
+def test_missing_values_are_a_bin_of_their_own() -> None:
+    """A sensor that falls silent is drift."""
+    numbers = np.linspace(0, 1, 1_000)[:, None]
+    reference = Reference.of(["a"], numbers)
+    silent = numbers.copy()
+    silent[::2] = np.nan
+    assert reference.psi(silent)["a"] > 0.25
+
+
+@pytest.mark.parametrize("values", [np.zeros(100), np.full(100, np.nan), np.r_[np.zeros(99), 1.0]])
+def test_degenerate_columns_stay_finite(values: np.ndarray) -> None:
+    """Constant, absent and nearly constant columns give a number."""
+    reference = Reference.of(["a"], values[:, None])
+    assert reference.psi(values[:, None])["a"] == pytest.approx(0.0)
+    assert np.isfinite(reference.psi(np.full((50, 1), 7.0))["a"])
+
+
+def test_it_survives_json() -> None:
+    """A checkpoint carries the reference of its training data."""
+    reference = Reference.of(["a"], np.random.default_rng(2).normal(size=(500, 1)))
+    shifted = np.random.default_rng(3).normal(size=(500, 1)) + 1
+    assert Reference.from_json(reference.to_json()).psi(shifted) == reference.psi(shifted)
