@@ -95,7 +95,9 @@ def decide(settings: Gate, task: Task, challengers: Mapping[str, ChallengerEvide
     """Judge every challenger and return one decision: the best of those that pass, else why the best did not."""
     verdicts = {name: _verdict(settings, task, name, evidence) for name, evidence in challengers.items()}
     restart = tuple(
-        name for name, evidence in challengers.items() if _provably_worse(evidence.forward, settings) is True
+        name
+        for name, evidence in challengers.items()
+        if evidence.forward.events >= settings.min_forward_events and _provably_worse(evidence.forward, settings)
     )
     best = min(verdicts.values(), key=_rank)
     numbers = {name: verdict.numbers for name, verdict in verdicts.items()}
@@ -135,10 +137,8 @@ def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence
     return Decision(decision, reason, name, numbers, tuple(abstentions))
 
 
-def _provably_worse(sums: PairedSums, settings: Gate) -> bool | None:
-    """Tell whether the mean difference is above zero beyond chance; None where too few events tell nothing."""
-    if sums.events < settings.min_recent_events:
-        return None
+def _provably_worse(sums: PairedSums, settings: Gate) -> bool:
+    """Tell whether the mean difference of enough events is above zero beyond chance."""
     bound = sums.mean - NormalDist().inv_cdf(1 - settings.alpha) * sums.standard_error
     # Written so that a NaN, which a broken candidate scores, counts as worse.
     return not bound <= 0

@@ -22,7 +22,10 @@ SETTINGS = Trigger(every_events=100, every_seconds=30, min_events=20)
     ],
 )
 def test_the_reason_says_what_came_first(
-    new_events: int, seconds_since: float, first: bool, reason: str | None  # noqa: FBT001 - a table's column
+    new_events: int,
+    seconds_since: float,
+    first: bool,
+    reason: str | None,
 ) -> None:
     """Events before time; time alone does not start a round on next to nothing."""
     assert due(SETTINGS, new_events=new_events, seconds_since=seconds_since, first=first) == reason

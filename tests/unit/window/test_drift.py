@@ -18,7 +18,7 @@ def test_a_shift_is_seen_in_the_feature_that_shifted() -> None:
     """One standard deviation is much; the other feature stays quiet."""
     random = np.random.default_rng(1)
     reference = Reference.of(["still", "moved"], random.normal(size=(5_000, 2)))
-    index = reference.psi(random.normal(size=(2_000, 2)) + [0.0, 1.0])
+    index = reference.psi(random.normal(loc=[0.0, 1.0], size=(2_000, 2)))
     assert index["moved"] > 0.25
     assert index["still"] < 0.02
 

@@ -12,7 +12,9 @@ from tests.examples import numbered
 
 def holdings(seed: int = 0) -> Holdings:
     """Return holdings small enough to overflow."""
-    return Holdings(Window(events=50, replay_events=40, holdout_share=0.2, recent_events=10, memory_events=20), 1, 0, seed)
+    return Holdings(
+        Window(events=50, replay_events=40, holdout_share=0.2, recent_events=10, memory_events=20), 1, 0, seed
+    )
 
 
 @settings(max_examples=30)
@@ -59,7 +61,9 @@ def test_a_smaller_window_hands_its_overflow_to_replay() -> None:
     """Shrinking window.events between two runs loses nothing that replay has room for."""
     original = holdings()
     original.admit(numbered(0, 60))
-    smaller = Holdings(Window(events=10, replay_events=100, holdout_share=0.2, recent_events=10, memory_events=20), 1, 0, 0)
+    smaller = Holdings(
+        Window(events=10, replay_events=100, holdout_share=0.2, recent_events=10, memory_events=20), 1, 0, 0
+    )
     smaller.restore(*original.snapshot())
     assert len(smaller.window()) == 10
     assert len(smaller.window()) + len(smaller.replay()) == len(original.window()) + len(original.replay())

@@ -1,0 +1,45 @@
+# CI calls these targets word for word. Everything runs in .venv, which the first of them makes from requirements.lock.
+# A machine needs only Python 3.11 or newer with venv; uv is used where it is on PATH.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint bench lock clean
+
+demo: $(READY)  ## 20,000 events of a drifting stream on the embedded log; prints where to look, and ends
+	$(BIN)/freshet demo --events 20000 --rate 2000
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## every script of benchmarks/, one after the other
+	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+lock:  ## after a change of pyproject.toml's dependencies; the lock serves all platforms and names no registry
+	uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras \
+	  pyproject.toml -o requirements.lock
+
+clean:  ## removes what these targets made; never freshet-data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist freshet-demo
+	find service tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Freshet needs Python 3.11 or newer, this is " \
+	  + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	@if command -v uv >/dev/null; then set -ex; \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv; \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
+	else set -ex; \
+	  $(PYTHON) -m venv .venv; \
+	  $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock; \
+	  $(BIN)/python -m pip install --quiet --no-deps --editable .; \
+	fi
+	@touch $(READY)

@@ -1,0 +1,185 @@
+"""Guesses a schema and a task from the first rows of a data file, and says what it was unsure of."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal, Self
+
+from service.errors import TableError
+from service.settings import BINARY_CLASSES, Schema, Task, label_text
+from service.table_events import BOOLEANS, PASSED_ON
+from service.tables import Row, Table, is_missing, listed, parse_number
+
+INFERRED_ROWS = 1_000
+MOST_CLASSES = 20
+ROWS_PER_CLASS = 2
+LEAST_ROWS_OF_IDENTIFIER = 10
+
+Kind = Literal["numeric", "boolean", "categorical"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """What the first ``rows`` rows of a file suggest; ``warnings`` are whole sentences for the user."""
+
+    task: Task
+    schema: Schema
+    rows: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column over the rows looked at: its values that are not missing, and what they could be.
+
+    ``numbers``: those that are numbers; ``texts``: those that are not; ``booleans``: how many can be true or false.
+    Text of CSV and Parquet may spell a number or a boolean; in JSON Lines it is text, as it would be on the wire.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    numbers: tuple[float, ...]
+    texts: tuple[str, ...]
+    booleans: int
+    missing: int
+
+    @classmethod
+    def of(cls, name: str, rows: Sequence[Row]) -> Self:
+        """Collect one column."""
+        kept = [(row.flat().get(name), row) for row in rows]
+        kept = [(value, row) for value, row in kept if not is_missing(value, row)]
+        numbers = [(value, _as_number(value, row)) for value, row in kept]
+        return cls(
+            name=name,
+            values=tuple(value for value, _ in kept),
+            numbers=tuple(number for _, number in numbers if number is not None),
+            texts=tuple(_text(value) for value, number in numbers if number is None),
+            booleans=sum(_is_boolean(value, row) for value, row in kept),
+            missing=len(rows) - len(kept),
+        )
+
+    @property
+    def distinct(self) -> tuple[str, ...]:
+        """The different values as text, in order of first appearance."""
+        return tuple(dict.fromkeys(map(_text, self.values)))
+
+
+def infer(table: Table, label: str, task: Task | None = None) -> Inference:
+    """Infer the schema from the first 1,000 rows; a ``task`` that is given is not guessed.
+
+    Raises TableError when the label's column is absent or empty, or no feature is left.
+    """
+    rows = list(islice(table, INFERRED_ROWS))
+    if label not in table.columns:
+        raise TableError(f"{table.path}: no column {label!r} for --label; its columns are {listed(table.columns)}")
+    warnings: list[str] = []
+    target = Column.of(label, rows)
+    if not target.values:
+        raise TableError(f"{table.path}: column {label!r} is empty in the first {len(rows)} rows; a label is needed")
+    task = task or _task(target)
+    labels = _labels(target, task, warnings)
+    kinds: dict[Kind, list[str]] = {"numeric": [], "categorical": [], "boolean": []}
+    nullable = []
+    for name in table.columns:
+        if name == label:
+            continue
+        column = Column.of(name, rows)
+        kind = _kind(column, warnings)
+        if kind is not None:
+            kinds[kind].append(name)
+            nullable += [name] if column.missing else []
+    if not any(kinds.values()):
+        raise TableError(
+            f"{table.path}: no column but {label!r} can be a feature; its columns are {listed(table.columns)}"
+        )
+    schema = Schema(
+        numeric=tuple(kinds["numeric"]),
+        categorical=tuple(kinds["categorical"]),
+        boolean=tuple(kinds["boolean"]),
+        nullable=tuple(nullable),
+        label=label,
+        labels=labels,
+    )
+    return Inference(task, schema, len(rows), tuple(warnings))
+
+
+def _kind(column: Column, warnings: list[str]) -> Kind | None:
+    """Return what kind of feature a column is, None where it is none."""
+    reason = _reason_to_leave_out(column)
+    if reason:
+        warnings.append(f"column {column.name!r} {reason}")
+        return None
+    if len(column.distinct) == 1:
+        warnings.append(f"column {column.name!r} is constant ({column.distinct[0]!r}): it tells nothing yet")
+    if not column.texts:
+        if not all(map(math.isfinite, column.numbers)):
+            warnings.append(
+                f"column {column.name!r} holds NaN or infinity: such events are refused; leave the cell empty"
+            )
+        return "numeric"
+    if column.booleans == len(column.values):
+        return "boolean"
+    if column.numbers:
+        text = Counter(column.texts).most_common(1)[0][0]
+        warnings.append(
+            f"column {column.name!r} holds numbers and texts such as {text!r}: it is listed as categorical; "
+            "where that text means a missing number, leave the cell empty"
+        )
+    return "categorical"
+
+
+def _reason_to_leave_out(column: Column) -> str | None:
+    if column.name in PASSED_ON:
+        return f"is no feature: it is passed on as the event's own {column.name!r}"
+    if not column.values:
+        return "is empty and left out"
+    if any(isinstance(value, list | dict) for value in column.values):
+        return "holds lists or objects and is left out"
+    all_differ = len(column.distinct) == len(column.values) >= LEAST_ROWS_OF_IDENTIFIER
+    if column.name.lower() == "id" or (all_differ and not column.numbers):
+        return "looks like an identifier and is left out"
+    return None
+
+
+def _task(target: Column) -> Task:
+    if len(target.distinct) <= BINARY_CLASSES:
+        return "binary"
+    if target.texts:
+        return "multiclass"
+    whole = all(math.isfinite(number) and number == int(number) for number in target.numbers)
+    few = len(target.distinct) <= min(MOST_CLASSES, len(target.values) / ROWS_PER_CLASS)
+    return "multiclass" if whole and few else "regression"
+
+
+def _labels(target: Column, task: Task, warnings: list[str]) -> tuple[str, ...]:
+    """Return the classes to list, in order of first appearance; none where the stream is to tell them."""
+    if target.missing:
+        warnings.append(f"{target.missing} rows have no {target.name!r}: they will be refused as missing_label")
+    if task == "regression":
+        return ()
+    labels = target.distinct
+    if len(labels) == 1:
+        warnings.append(f"column {target.name!r} has the one label {labels[0]!r}: `labels` is left to the stream")
+        return ()
+    if task == "binary" and len(labels) > BINARY_CLASSES:
+        warnings.append(f"column {target.name!r} has {len(labels)} labels, too many for binary: `labels` is left empty")
+        return ()
+    if len(labels) == len(target.values) > BINARY_CLASSES:
+        warnings.append(f"column {target.name!r} has another label in every row: is it the right column?")
+    return labels
+
+
+def _as_number(value: Any, row: Row) -> float | None:  # noqa: ANN401 - a cell may hold anything
+    if isinstance(value, str):
+        return None if row.wire else parse_number(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _is_boolean(value: Any, row: Row) -> bool:  # noqa: ANN401 - a cell may hold anything
+    return isinstance(value, bool) or (not row.wire and str(value).strip().lower() in BOOLEANS)
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - a cell may hold anything
+    return str(label_text(value))

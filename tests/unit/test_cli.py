@@ -1,0 +1,200 @@
+"""The command line: which commands there are, what each takes, and how each kind of failure ends."""
+
+import json
+import logging
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+import yaml
+from typer.main import get_command
+
+from service.cli import app, main
+from service.configuration import check_tree
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = {
+    "init",
+    "check",
+    "pretrain",
+    "run",
+    "train",
+    "serve",
+    "send",
+    "demo",
+    "checkpoints list",
+    "checkpoints show",
+    "checkpoints verify",
+    "checkpoints promote",
+    "dlq list",
+    "dlq replay",
+}
+FILE_OF_COMMAND = {"send": ["a.csv"], "pretrain": ["a.csv"]}
+
+Ended = tuple[int, str, str]
+Freshet = Callable[..., Ended]
+
+
+@pytest.fixture
+def freshet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Freshet]:
+    """Return a function that runs one command in an empty folder and returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    handlers, level, shown = logging.root.handlers[:], logging.root.level, warnings.showwarning
+
+    def run(*arguments: str) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    yield run
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    warnings.showwarning = shown
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def parameters() -> dict[str, set[str]]:
+    """Return every command's options."""
+    found = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined] # it is a group
+        for below, leaf in getattr(command, "commands", {"": command}).items():
+            found[f"{name} {below}".strip()] = {option for parameter in leaf.params for option in parameter.opts}
+    return found
+
+
+def test_exactly_the_promised_commands_exist() -> None:
+    """What belongs to a later issue is not there yet, not even as a stub."""
+    assert set(parameters()) == COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_takes_the_common_options(command: str) -> None:
+    """--config, --set and --json work everywhere."""
+    assert {"--config", "--set", "--json"} <= parameters()[command]
+
+
+def test_help_needs_nothing_slow() -> None:
+    """Help of every command comes without importing torch, kafka, fastapi or numpy."""
+    code = f"""
+import sys
+from service.cli import main
+for command in {sorted(COMMANDS)!r}:
+    try:
+        main([*command.split(), "--help"])
+    except SystemExit as ended:
+        assert ended.code == 0, (command, ended.code)
+slow = {{"torch", "kafka", "fastapi", "numpy"}} & set(sys.modules)
+assert not slow, slow
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("--config") >= len(COMMANDS)
+
+
+def test_check_prints_a_configuration_that_means_the_same(freshet: Freshet) -> None:
+    """The effective configuration can be saved and used as a file."""
+    code, out, _ = freshet("check", "--set", "schema.numeric=[a]", "--set", "window.events=77")
+    assert code == 0
+    read = check_tree(yaml.safe_load(out))
+    assert read.window.events == 77
+    assert read.schema_.numeric == ("a",)
+
+
+def test_check_answers_with_one_object(freshet: Freshet) -> None:
+    """With --json nothing but the object is on standard output; a missing schema is said, not an error."""
+    code, out, err = freshet("check", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["valid"] is True
+    assert answer["has_schema"] is False
+    assert check_tree(answer["configuration"]) == Settings()
+    assert "freshet init" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--set", "window.evnts=5"),
+        ("--set", "window.events=none"),
+        ("--config", "absent.yaml"),
+    ],
+)
+@pytest.mark.parametrize("command", sorted(COMMANDS - {"init"}))
+def test_a_wrong_configuration_is_one_line_and_exit_2(
+    freshet: Freshet, command: str, arguments: tuple[str, ...]
+) -> None:
+    """Every command refuses it the same way, before it does anything else."""
+    given = {"checkpoints show": ["x"], "checkpoints promote": ["x"], **FILE_OF_COMMAND}.get(command, [])
+    code, out, err = freshet(*command.split(), *given, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("freshet: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "train", "serve", "send", "pretrain"])
+def test_without_a_schema_a_role_ends_with_2_and_names_it(freshet: Freshet, command: str) -> None:
+    """The line says which command infers a schema."""
+    code, out, err = freshet(command, *FILE_OF_COMMAND.get(command, []))
+    assert (code, out) == (2, "")
+    assert "schema" in err
+    assert "freshet init" in err
+
+
+@pytest.mark.parametrize("arguments", [("chek",), ("check", "--nonsense"), ("init", "a.csv"), ("send",), ("replay",)])
+def test_wrong_use_ends_with_2(freshet: Freshet, arguments: tuple[str, ...]) -> None:
+    """Unknown commands and options, and missing arguments, are wrong use."""
+    code, out, err = freshet(*arguments)
+    assert (code, out) == (2, "")
+    assert "Error" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("send", "absent.csv", "--set", "schema.numeric=[a]"), "absent.csv: no such file"),
+        (("init", "absent.csv", "--label", "y"), "absent.csv: no such file"),
+        (("init", "a.csv", "--label", "y", "--set", "schema.label=z"), "init infers the schema"),
+        (("dlq", "list", "--reason", "boredom"), "there are too_large, "),
+    ],
+)
+def test_a_failure_is_one_line_without_traceback(freshet: Freshet, arguments: tuple[str, ...], words: str) -> None:
+    """What the user can put right is said, not raised."""
+    code, out, err = freshet(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("freshet: ")
+    assert words in err
+
+
+def test_a_missing_checkpoint_is_a_failure_not_wrong_use(freshet: Freshet) -> None:
+    """Exit 1 says that the command was right but could not be done."""
+    code, _, err = freshet("checkpoints", "show", "000001-0123abcd")
+    assert code == 1
+    assert "freshet checkpoints list" in err
+    code, _, err = freshet("checkpoints", "promote", "latest")
+    assert code == 1
+    assert "nothing serves" in err
+
+
+def test_a_reader_who_leaves_is_not_complained_about() -> None:
+    """A broken pipe is quiet."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "check", "--set", "schema.numeric=[a]"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert err == b""

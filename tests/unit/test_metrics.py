@@ -1,0 +1,237 @@
+"""The names, labels and beginnings of metrics, as users' dashboards rely on them."""
+
+import math
+import shutil
+import subprocess
+import threading
+
+import pytest
+from prometheus_client import generate_latest
+
+from service import observer as hooks
+from service.metrics import PrometheusObserver, ServerObserver, TrainerObserver
+from service.records import REFUSAL_REASONS
+
+DECISIONS = [("promote", "better"), ("reject", "worse_recent")]
+TRAINER = {
+    "freshet_events_consumed": "counter",
+    "freshet_events_rejected": "counter",
+    "freshet_dead_letters": "counter",
+    "freshet_consumer_lag_events": "gauge",
+    "freshet_partition_last_progress_timestamp_seconds": "gauge",
+    "freshet_window_events": "gauge",
+    "freshet_replay_events": "gauge",
+    "freshet_heldout_events": "gauge",
+    "freshet_prequential_loss": "gauge",
+    "freshet_prequential_accuracy": "gauge",
+    "freshet_drift_score": "gauge",
+    "freshet_triggers": "counter",
+    "freshet_rounds": "counter",
+    "freshet_round_duration_seconds": "histogram",
+    "freshet_training_loss": "gauge",
+    "freshet_gate_decisions": "counter",
+    "freshet_heldout_loss": "gauge",
+    "freshet_worker_restarts": "counter",
+    "freshet_poll_gap_seconds": "histogram",
+}
+SERVER = {
+    "freshet_checkpoint_info": "gauge",
+    "freshet_checkpoint_timestamp_seconds": "gauge",
+    "freshet_trained_until_timestamp_seconds": "gauge",
+    "freshet_swaps": "counter",
+    "freshet_request_duration_seconds": "histogram",
+    "freshet_requests_in_flight": "gauge",
+}
+BEYOND_THE_CONTRACT = {"freshet_positions_gone_events": "counter"}
+
+
+def types_of(observer: PrometheusObserver) -> dict[str, str]:
+    """Return the type of each of our own metrics."""
+    return {m.name: m.type for m in observer.registry.collect() if m.name.startswith("freshet_")}
+
+
+def value(observer: PrometheusObserver, name: str, **labels: str) -> float | None:
+    """Return one sample, None if there is no such series."""
+    return observer.registry.get_sample_value(name, labels)
+
+
+def trainer() -> TrainerObserver:
+    """Return a trainer's observer."""
+    return TrainerObserver("binary", decisions=DECISIONS, drift=[("age", "psi")])
+
+
+def test_the_trainer_exports_its_own_names() -> None:
+    """Names and types as promised, and none of the server's."""
+    assert types_of(trainer()) == TRAINER | BEYOND_THE_CONTRACT
+
+
+def test_the_server_exports_its_own_names() -> None:
+    """Names and types as promised, and none of the trainer's."""
+    assert types_of(ServerObserver()) == SERVER
+
+
+def test_a_regression_has_an_error_in_place_of_an_accuracy() -> None:
+    """`_mae` in label units; the hook's error is exported as it is."""
+    observer = TrainerObserver("regression")
+    assert "freshet_prequential_accuracy" not in types_of(observer)
+    observer.prequential("champion", 4.0, 1.5)
+    assert value(observer, "freshet_prequential_mae", model="champion") == 1.5
+    assert value(observer, "freshet_prequential_loss", model="champion") == 4.0
+
+
+def test_an_accuracy_is_the_share_of_right_labels() -> None:
+    """The hook tells the share of wrong ones."""
+    observer = trainer()
+    observer.prequential("frozen", 0.7, 0.25)
+    assert value(observer, "freshet_prequential_accuracy", model="frozen") == 0.75
+
+
+def test_known_counters_and_histograms_begin_at_zero() -> None:
+    """An alert on a rate needs the series before its first event."""
+    observer = trainer()
+    known = [
+        *(("freshet_events_rejected_total", {"reason": reason}) for reason in REFUSAL_REASONS),
+        *(("freshet_dead_letters_total", {"outcome": outcome}) for outcome in hooks.DEAD_LETTER_OUTCOMES),
+        *(("freshet_triggers_total", {"reason": reason}) for reason in hooks.TRIGGER_REASONS),
+        *(("freshet_rounds_total", {"outcome": outcome}) for outcome in hooks.ROUND_OUTCOMES),
+        *(("freshet_round_duration_seconds_count", {"phase": phase}) for phase in hooks.ROUND_PHASES),
+        *(("freshet_worker_restarts_total", {"cause": cause}) for cause in hooks.WORKER_RESTART_CAUSES),
+        *(("freshet_gate_decisions_total", {"decision": d, "reason": r}) for d, r in DECISIONS),
+        ("freshet_poll_gap_seconds_count", {}),
+        ("freshet_window_events", {}),
+    ]
+    for name, labels in known:
+        assert value(observer, name, **labels) == 0, (name, labels)
+    server = ServerObserver(answers=[("/v1/predict", 200)])
+    assert value(server, "freshet_request_duration_seconds_count", route="/v1/predict", status="200") == 0
+    for outcome in hooks.SWAP_OUTCOMES:
+        assert value(server, "freshet_swaps_total", outcome=outcome) == 0
+
+
+def test_a_loss_without_events_is_not_zero() -> None:
+    """Gauges that have no value yet are NaN: nobody may take them for perfect."""
+    observer = trainer()
+    for role in hooks.MODEL_ROLES:
+        for name in ("freshet_prequential_loss", "freshet_prequential_accuracy"):
+            found = value(observer, name, model=role)
+            assert found is not None
+            assert math.isnan(found)
+    for name, labels in (
+        ("freshet_training_loss", {}),
+        ("freshet_heldout_loss", {"slice": "recent", "role": "champion"}),
+        ("freshet_drift_score", {"feature": "age", "kind": "psi"}),
+    ):
+        found = value(observer, name, **labels)
+        assert found is not None
+        assert math.isnan(found)
+
+
+def call_every_hook(observer: PrometheusObserver) -> None:
+    """Report one of everything."""
+    observer.consumed("events", 0, 5)
+    observer.consumed("events", 0, 3)
+    observer.refused("not_json", 2)
+    observer.dead_lettered("sent", 2)
+    observer.lagged("events", 0, 7)
+    observer.progressed("events", 0, 1_700_000_000.0)
+    observer.positions_gone("events", 0, 4)
+    observer.polled(0.02)
+    observer.held(10, 20, 30)
+    observer.prequential("champion", 0.5, 0.1)
+    observer.drifted("age", "psi", 0.3)
+    observer.triggered("new_events")
+    observer.phase_ended("train", 1.5)
+    observer.trained(0.4)
+    observer.validated("recent", "challenger", 0.6)
+    observer.decided("promote", "better")
+    observer.round_ended("promoted")
+    observer.worker_restarted("hang")
+    observer.snapshotted(0.1)
+    observer.serving("000001-0", 1.0, math.nan)
+    observer.swapped("swapped")
+    observer.request_began()
+    observer.request_ended("/v1/predict", 200, 0.002)
+
+
+def test_the_trainers_hooks_arrive_in_its_metrics() -> None:
+    """Counts add up, gauges show the last value; the server's hooks leave no trace."""
+    observer = trainer()
+    call_every_hook(observer)
+    place = {"topic": "events", "partition": "0"}
+    assert value(observer, "freshet_events_consumed_total", **place) == 8
+    assert value(observer, "freshet_events_rejected_total", reason="not_json") == 2
+    assert value(observer, "freshet_dead_letters_total", outcome="sent") == 2
+    assert value(observer, "freshet_consumer_lag_events", **place) == 7
+    assert value(observer, "freshet_partition_last_progress_timestamp_seconds", **place) == 1_700_000_000
+    assert value(observer, "freshet_positions_gone_events_total", **place) == 4
+    assert value(observer, "freshet_poll_gap_seconds_sum") == 0.02
+    assert value(observer, "freshet_poll_gap_seconds_bucket", le="0.025") == 1
+    assert value(observer, "freshet_poll_gap_seconds_bucket", le="0.01") == 0
+    assert [value(observer, f"freshet_{kind}_events") for kind in ("window", "replay", "heldout")] == [10, 20, 30]
+    assert value(observer, "freshet_drift_score", feature="age", kind="psi") == 0.3
+    assert value(observer, "freshet_triggers_total", reason="new_events") == 1
+    assert value(observer, "freshet_round_duration_seconds_sum", phase="train") == 1.5
+    assert value(observer, "freshet_training_loss") == 0.4
+    assert value(observer, "freshet_heldout_loss", slice="recent", role="challenger") == 0.6
+    assert value(observer, "freshet_gate_decisions_total", decision="promote", reason="better") == 1
+    assert value(observer, "freshet_rounds_total", outcome="promoted") == 1
+    assert value(observer, "freshet_worker_restarts_total", cause="hang") == 1
+    assert types_of(observer) == TRAINER | BEYOND_THE_CONTRACT
+
+
+def test_the_servers_hooks_arrive_in_its_metrics() -> None:
+    """Open requests go up and down, answers are timed by route and status."""
+    observer = ServerObserver()
+    call_every_hook(observer)
+    assert value(observer, "freshet_requests_in_flight") == 0
+    assert value(observer, "freshet_request_duration_seconds_count", route="/v1/predict", status="200") == 1
+    assert value(observer, "freshet_swaps_total", outcome="swapped") == 1
+    observer.request_began()
+    assert value(observer, "freshet_requests_in_flight") == 1
+    assert types_of(observer) == SERVER
+
+
+def test_one_checkpoint_serves_at_a_time_in_every_scrape() -> None:
+    """While checkpoints change quickly, each scrape sees exactly one id, with that one's own times."""
+    observer = ServerObserver()
+    assert value(observer, "freshet_checkpoint_timestamp_seconds") is None
+    observer.serving("0", 0.0, 0.5)
+    done = threading.Event()
+
+    def swap() -> None:
+        for number in range(3_000):
+            observer.serving(str(number), float(number), number + 0.5)
+        done.set()
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    while not done.is_set():
+        samples = {
+            sample.name: sample
+            for metric in observer.registry.collect()
+            for sample in metric.samples
+            if sample.name.startswith("freshet_checkpoint") or "trained_until" in sample.name
+        }
+        number = float(samples["freshet_checkpoint_info"].labels["id"])
+        assert samples["freshet_checkpoint_timestamp_seconds"].value == number
+        assert samples["freshet_trained_until_timestamp_seconds"].value == number + 0.5
+    thread.join()
+    infos = [m for m in observer.registry.collect() if m.name == "freshet_checkpoint_info"]
+    assert [sample.labels for sample in infos[0].samples] == [{"id": "2999"}]
+
+
+def test_the_process_describes_itself() -> None:
+    """Memory and processor time are there under their usual names."""
+    assert value(ServerObserver(), "process_cpu_seconds_total") is not None
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize("make", [trainer, lambda: ServerObserver(answers=[("/v1/predict", 200)])])
+def test_prometheus_own_tool_finds_no_fault(make: type[PrometheusObserver]) -> None:
+    """Names, units and help texts keep Prometheus' rules, before and after anything happened."""
+    observer = make()
+    for _ in range(2):
+        text = generate_latest(observer.registry)
+        found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+        assert (found.returncode, found.stdout + found.stderr) == (0, b"")
+        call_every_hook(observer)

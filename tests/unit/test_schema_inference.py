@@ -1,0 +1,158 @@
+"""What a configuration is guessed from: kinds of features, the task, and doubts that are said."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.errors import TableError
+from service.schema_inference import INFERRED_ROWS, Inference, infer
+from service.settings import Task
+from service.tables import read_table
+
+
+def inferred(tmp_path: Path, columns: dict[str, list[str]], task: Task | None = None) -> Inference:
+    """Infer from a CSV file with these columns, the label in ``y``."""
+    path = tmp_path / "a.csv"
+    lines = [",".join(columns), *(",".join(cells) for cells in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    return infer(read_table(path), "y", task)
+
+
+def numbers(count: int) -> list[str]:
+    """Return different real numbers as text."""
+    return [str(index / 7) for index in range(count)]
+
+
+def test_kinds_follow_the_values(tmp_path: Path) -> None:
+    """Numbers are numeric, true and false boolean, other text categorical, and empty cells make nullable."""
+    result = inferred(
+        tmp_path,
+        {
+            "n": ["1", "2.5", "", "-3e2"],
+            "b": ["true", "FALSE", "true", "false"],
+            "yn": ["yes", "no", "no", ""],
+            "c": ["a", "b", "a", "1"],
+            "zero_one": ["0", "1", "0", "1"],
+            "y": ["u", "d", "u", "d"],
+        },
+    )
+    assert result.schema.numeric == ("n", "zero_one")
+    assert result.schema.boolean == ("b", "yn")
+    assert result.schema.categorical == ("c",)
+    assert result.schema.nullable == ("n", "yn")
+    assert result.rows == 4
+
+
+def test_json_lines_keep_the_kinds_of_the_wire(tmp_path: Path) -> None:
+    """A number in quotes is text on the wire, so it is categorical; null and an absent key are missing."""
+    path = tmp_path / "a.jsonl"
+    lines = [
+        {"q": "5", "n": 1, "b": True, "s": "yes", "y": "u"},
+        {"q": "6", "n": None, "b": False, "s": "no", "y": "d"},
+        {"q": "5", "n": 3, "b": True, "y": "u", "o": [1]},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = infer(read_table(path), "y")
+    assert result.schema.categorical == ("q", "s")
+    assert result.schema.numeric == ("n",)
+    assert result.schema.boolean == ("b",)
+    assert result.schema.nullable == ("n", "s")
+    assert any("'o' holds lists or objects" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "listed"),
+    [
+        (["u", "d"] * 10, "binary", ("u", "d")),
+        (["1", "0"] * 10, "binary", ("1", "0")),
+        (["01", "02"] * 10, "binary", ("01", "02")),
+        (["a", "b", "c", "a"] * 5, "multiclass", ("a", "b", "c")),
+        (["1", "2", "3", "1"] * 5, "multiclass", ("1", "2", "3")),
+        (numbers(20), "regression", ()),
+        ([str(index) for index in range(20)], "regression", ()),
+        (["0.5", "1.5", "2.5", "0.5"] * 5, "regression", ()),
+    ],
+)
+def test_the_task_follows_the_label(tmp_path: Path, labels: list[str], task: str, listed: tuple[str, ...]) -> None:
+    """Two labels are binary, texts and few whole numbers multiclass, other numbers a regression."""
+    result = inferred(tmp_path, {"x": numbers(20), "y": labels})
+    assert (result.task, result.schema.labels) == (task, listed)
+
+
+def test_a_given_task_is_not_guessed(tmp_path: Path) -> None:
+    """Whoever knows better says so: three whole numbers can be quantities."""
+    columns = {"x": numbers(20), "y": ["1", "2", "3", "1"] * 5}
+    assert inferred(tmp_path, columns, "regression").schema.labels == ()
+    binary = inferred(tmp_path, columns, "binary")
+    assert binary.schema.labels == ()
+    assert any("3 labels, too many for binary" in warning for warning in binary.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("customer", [f"c{index}" for index in range(20)]),
+        ("ID", ["1", "2"] * 10),
+        ("id", [str(index) for index in range(20)]),
+        ("ts", ["1700000000000"] * 20),
+        ("blank", [""] * 20),
+    ],
+)
+def test_what_is_no_feature_is_left_out_with_a_warning(tmp_path: Path, name: str, cells: list[str]) -> None:
+    """Identifiers, the event's own keys and empty columns are named and not learnt from."""
+    result = inferred(tmp_path, {"x": numbers(20), name: cells, "y": ["u", "d"] * 10})
+    assert result.schema.names == ("x",)
+    assert any(repr(name) in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words", "kind"),
+    [
+        (["5"] * 20, "constant ('5')", "numeric"),
+        (["1.5", "NA"] + ["2"] * 18, "texts such as 'NA'", "categorical"),
+        (["1.5", "nan"] + ["2"] * 18, "NaN or infinity", "numeric"),
+    ],
+)
+def test_doubts_about_a_feature_are_said(tmp_path: Path, cells: list[str], words: str, kind: str) -> None:
+    """The column is kept, and the user is told what to look at."""
+    result = inferred(tmp_path, {"x": cells, "y": ["u", "d"] * 10})
+    assert getattr(result.schema, kind) == ("x",)
+    assert any(words in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["u"] * 20, "the one label 'u'"),
+        (["u", ""] * 10, "10 rows have no 'y'"),
+        ([f"l{index}" for index in range(20)], "another label in every row"),
+    ],
+)
+def test_doubts_about_the_label_are_said(tmp_path: Path, labels: list[str], words: str) -> None:
+    """A label that can hardly be meant is still taken, with a warning."""
+    assert any(words in warning for warning in inferred(tmp_path, {"x": numbers(20), "y": labels}).warnings)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"x": ["1", "2"]}, "no column 'y' for --label; its columns are x"),
+        ({"x": ["1", "2"], "y": ["", ""]}, "column 'y' is empty"),
+        ({"id": ["1", "2"], "y": ["u", "d"]}, "no column but 'y' can be a feature"),
+    ],
+)
+def test_a_file_that_nothing_can_be_learnt_from_is_refused(
+    tmp_path: Path, columns: dict[str, list[str]], words: str
+) -> None:
+    """Without label or features there is no schema."""
+    with pytest.raises(TableError) as caught:
+        inferred(tmp_path, columns)
+    assert words in str(caught.value)
+
+
+def test_only_the_first_thousand_rows_are_looked_at(tmp_path: Path) -> None:
+    """A fault far down the file costs nothing here."""
+    path = tmp_path / "a.csv"
+    path.write_text("x,y\n" + "1,u\n2,d\n" * (INFERRED_ROWS // 2) + "ragged\n")
+    assert infer(read_table(path), "y").rows == INFERRED_ROWS

@@ -1,0 +1,91 @@
+"""The settings tree: bounds, frozenness, and what has to fit together."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from service.settings import Schema, Section, Settings, label_text
+
+
+def every_section(model: type[BaseModel] = Settings) -> Iterator[type[BaseModel]]:
+    """Yield the settings class and all sections below it."""
+    yield model
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from every_section(field.annotation)
+
+
+def settings(**tree: Any) -> Settings:
+    """Validate a tree of plain values."""
+    return Settings.model_validate(tree)
+
+
+@pytest.mark.parametrize("section", list(every_section()), ids=lambda section: section.__name__)
+def test_every_key_is_described_and_every_section_is_frozen_and_closed(section: type[BaseModel]) -> None:
+    """A section takes no unknown key, cannot be changed, and says what each of its keys means."""
+    assert issubclass(section, Section)
+    assert section.model_config["frozen"]
+    assert section.model_config["extra"] == "forbid"
+    for name, field in section.model_fields.items():
+        is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        assert field.description or is_section, f"{section.__name__}.{name} has no description"
+
+
+@pytest.mark.parametrize("section", list(every_section()), ids=lambda section: section.__name__)
+def test_every_number_is_bounded_from_below(section: type[BaseModel]) -> None:
+    """A number without a least value would let through what makes no sense, such as a negative count."""
+    for name, key in section.model_json_schema(by_alias=True)["properties"].items():
+        for choice in key.get("anyOf", [key]):
+            if choice.get("type") in ("integer", "number"):
+                assert "minimum" in choice or "exclusiveMinimum" in choice, f"{section.__name__}.{name}"
+
+
+def test_the_defaults_need_nothing() -> None:
+    """All defaults together are valid: only the schema is left to the user."""
+    assert Settings() == settings()
+    assert Settings().schema_.names == ()
+
+
+def test_a_setting_cannot_be_changed() -> None:
+    """Settings are frozen once read."""
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().window.events = 5  # type: ignore[misc] # that is the point
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"schema": {"numeric": ["a"], "boolean": ["a"]}}, "'a' is listed twice"),
+        ({"schema": {"numeric": ["a", "a"]}}, "'a' is listed twice"),
+        ({"schema": {"numeric": ["a"], "nullable": ["b"]}}, "nullable names 'b'"),
+        ({"schema": {"labels": ["x", "x"]}}, "a label twice"),
+        ({"schema": {"labels": ["x", "y", "z"]}}, "has 3 labels, but binary has 2"),
+        ({"task": "multiclass", "schema": {"labels": ["x"]}}, "one label"),
+        ({"task": "regression", "schema": {"labels": ["x", "y"]}}, "a regression has none"),
+        ({"schema": {"numeric": [""]}}, "at least 1 character"),
+        ({"window": {"events": 0}}, "greater than or equal to 10"),
+        ({"window": {"holdout_share": float("nan")}}, "finite"),
+        ({"train": {"model": {"hidden": []}}}, "at least 1 item"),
+        ({"source": {"topic": "two words"}}, "pattern"),
+        ({"serve": {"port": 70_000}}, "65535"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tree: dict[str, Any], words: str) -> None:
+    """Each contradiction and each value out of bounds is named in words."""
+    with pytest.raises(ValidationError, match=words):
+        settings(**tree)
+
+
+def test_features_come_in_column_order() -> None:
+    """Numeric features first, then boolean, then categorical: the order of all arrays."""
+    schema = Schema(numeric=("n",), categorical=("c",), boolean=("b",))
+    assert schema.names == ("n", "b", "c")
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (1, "1"), (1.5, "1.5"), ("no", "no")])
+def test_labels_compare_as_text(value: object, text: str) -> None:
+    """A label in YAML or JSON is the text that JSON would print for it."""
+    assert label_text(value) == text
+    assert settings(schema={"labels": [value, "other"]}).schema_.labels == (text, "other")

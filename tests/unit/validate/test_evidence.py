@@ -1,0 +1,58 @@
+"""Forward evidence: paired, by round, and void when what it was about changes."""
+
+import math
+
+import numpy as np
+import pytest
+
+from service.validate.evidence import ForwardEvidence, PairedSums
+
+
+def test_sums_give_mean_and_standard_error() -> None:
+    """The sums of parts are the sums of the whole."""
+    differences = np.random.default_rng(0).normal(size=500)
+    sums = PairedSums.of(differences[:200]) + PairedSums.of(differences[200:])
+    assert sums.mean == pytest.approx(differences.mean())
+    assert sums.standard_error == pytest.approx(differences.std(ddof=1) / math.sqrt(500))
+
+
+def test_no_events_have_no_mean() -> None:
+    """Nothing is known, and nothing is claimed."""
+    assert math.isnan(PairedSums().mean)
+    assert math.isnan(PairedSums.of(np.array([1.0])).standard_error)
+
+
+def test_only_the_newest_rounds_count() -> None:
+    """Evidence about weights of long ago fades out."""
+    evidence = ForwardEvidence(rounds=2)
+    for value in (5.0, -1.0, -3.0):
+        evidence.add("main", np.full(10, value))
+        evidence.end_round()
+    evidence.add("main", np.full(10, -5.0))
+    assert evidence.sums("main").events == 20
+    assert evidence.sums("main").mean == pytest.approx(-4.0)
+
+
+def test_a_new_serving_model_voids_all_evidence() -> None:
+    """What was learnt about challengers against the old one says nothing about the new one."""
+    evidence = ForwardEvidence(rounds=3)
+    evidence.add("one", np.ones(5))
+    evidence.add("two", np.ones(5))
+    evidence.forget("one")
+    assert evidence.sums("one").events == 0
+    assert evidence.sums("two").events == 5
+    evidence.forget()
+    assert evidence.sums("two").events == 0
+
+
+def test_it_survives_json() -> None:
+    """A restart goes on with the same evidence, block by block."""
+    evidence = ForwardEvidence(rounds=2)
+    evidence.add("main", np.array([1.0, 2.0]))
+    evidence.end_round()
+    evidence.add("main", np.array([3.0]))
+    copy = ForwardEvidence.from_json(evidence.to_json(), rounds=2)
+    for held in (evidence, copy):
+        held.end_round()
+        held.add("main", np.array([4.0]))
+    assert copy.sums("main") == evidence.sums("main")
