@@ -13,15 +13,14 @@ from service.hashing import STOPPING_SALT, chosen
 from service.model.encoder import Encoder, Inputs
 from service.model.learned import Weights, build_network, load_weights, weights_of
 from service.records import BoolArray, Examples
-from service.train.round import Arrays, Challenger, Outcome, Round, Trained
+from service.train.optimiser import AdamW
+from service.train.round import Challenger, Outcome, Round, Trained
 
 UNKNOWN_SHARE = 0.02
 """Share of categories shown as unknown in training, so that the unknown bucket's embedding means something."""
 
 LARGEST_GRADIENT = 5.0
 """Norm to which gradients are clipped: one mislabelled outlier does not undo a lineage."""
-
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 Beat = Callable[[], None]
 
@@ -71,10 +70,7 @@ def _train(given: Round, challenger: Challenger, beat: Beat) -> Trained:
     network = build_network(given.encoder)
     if challenger.weights is not None:
         load_weights(network, challenger.weights)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    _restore_moments(network, optimiser, challenger.moments)
+    optimiser = AdamW(network, challenger.moments, recipe.learning_rate, settings.weight_decay)
     anchor = _Anchor(network, given.anchor, settings.anchor)
     replayed = round(settings.batch_size * recipe.replay_share) if len(replay) else 0
     drawn = min(settings.batch_size - replayed, len(fresh))
@@ -96,7 +92,7 @@ def _train(given: Round, challenger: Challenger, beat: Beat) -> Trained:
             )
             targets = torch.cat([targets, old_targets])
         network.train()
-        optimiser.zero_grad(set_to_none=True)
+        network.zero_grad()
         loss = _losses(network(*_hide_some(inputs, random)), targets, given.encoder).mean()
         (loss + anchor.penalty()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
@@ -112,7 +108,7 @@ def _train(given: Round, challenger: Challenger, beat: Beat) -> Trained:
     return Trained(
         name=challenger.name,
         weights=weights,
-        moments=_moments(network, optimiser),
+        moments=optimiser.moments(),
         steps=len(losses),
         training_loss=float(np.mean(losses[-settings.stopping_every_steps :])),
         stopping_loss=stopping_loss,
@@ -186,24 +182,3 @@ class _Best:
 
     def weights(self, network: nn.Module) -> tuple[Weights, float | None]:
         return (weights_of(network) if self._weights is None else self._weights), self._loss
-
-
-def _moments(network: nn.Module, optimiser: torch.optim.Optimizer) -> Arrays:
-    return {
-        f"{name}:{kind}": optimiser.state[parameter][kind].detach().numpy().copy().reshape(-1)
-        for name, parameter in network.named_parameters()
-        for kind in MOMENTS
-        if parameter in optimiser.state
-    }
-
-
-def _restore_moments(network: nn.Module, optimiser: torch.optim.Optimizer, moments: Arrays) -> None:
-    if not moments:
-        return
-    for name, parameter in network.named_parameters():
-        saved = {kind: torch.from_numpy(np.array(moments[f"{name}:{kind}"])) for kind in MOMENTS}
-        optimiser.state[parameter] = {
-            "step": saved["step"].reshape(()),
-            "exp_avg": saved["exp_avg"].reshape(parameter.shape),
-            "exp_avg_sq": saved["exp_avg_sq"].reshape(parameter.shape),
-        }

@@ -95,6 +95,8 @@ class TrainingWorker:
                 cause = "deadline" if left <= patience else "hang"
                 raise RoundFailedError(self._explain(cause, directory), cause) from None
             if said is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(1.0)
                 raise RoundFailedError(self._explain("crash", directory), "crash")
             if "done" in said:
                 return _read(directory)

@@ -1,6 +1,6 @@
 """The live worker's side of the conversation: directories come in on standard input, progress goes out.
 
-One JSON object a line. In: ``{"round": DIRECTORY}``. Out: ``{"ready": true}`` once torch is loaded,
+One JSON object a line. In: ``{"round": DIRECTORY}``. Out: ``{"ready": true}`` once all is loaded,
 ``{"beat": true}`` while a round goes on, then ``{"done": DIRECTORY}`` or
 ``{"failed": DIRECTORY, "cause": …, "message": …}``. The end of standard input means that the trainer is gone: the
 worker leaves at once, in the middle of a round too, so that none outlives its trainer.
