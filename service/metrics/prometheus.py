@@ -1,0 +1,48 @@
+"""What the observers of both roles share: a registry, and how a metric begins."""
+
+import math
+from collections.abc import Iterable
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+
+from service.observer import Observer
+
+Buckets = tuple[float, ...]
+Known = Iterable[tuple[str, ...]]
+"""Label values that exist from the start, a tuple a series."""
+
+Metric = TypeVar("Metric", Counter, Histogram)
+
+
+class PrometheusObserver(Observer):
+    """An observer with a registry of its own, in which the process describes itself too (``process_*``)."""
+
+    def __init__(self) -> None:
+        # The library's own `_created` gauges carry no unit and double the number of series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str, known: Known = ()) -> Counter:
+        return _begun(Counter(name, meaning, labels, registry=self.registry), known)
+
+    def _gauge(self, name: str, meaning: str, *labels: str, known: Known = ()) -> Gauge:
+        gauge = Gauge(name, meaning, labels, registry=self.registry)
+        for values in known:
+            gauge.labels(*values).set(math.nan)
+        return gauge
+
+    def _histogram(self, name: str, meaning: str, *labels: str, buckets: Buckets, known: Known = ()) -> Histogram:
+        return _begun(Histogram(name, meaning, labels, registry=self.registry, buckets=buckets), known)
+
+
+def each(values: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the known values of a metric with one label."""
+    return [(value,) for value in values]
+
+
+def _begun(metric: Metric, known: Known) -> Metric:
+    for values in known:
+        metric.labels(*values)
+    return metric

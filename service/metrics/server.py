@@ -1,0 +1,74 @@
+# ruff: noqa: D102 - the hooks are documented in Observer
+"""The server's metrics."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from service.metrics.prometheus import PrometheusObserver, each
+from service.observer import SWAP_OUTCOMES
+
+REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class ServerObserver(PrometheusObserver):
+    """The server's metrics. ``answers`` are the (route, status) pairs that are known to occur."""
+
+    def __init__(self, *, answers: Iterable[tuple[str, int]] = ()) -> None:
+        super().__init__()
+        self._checkpoint = _ServedCheckpoint()
+        self.registry.register(self._checkpoint)
+        self._swaps = self._counter(
+            "freshet_swaps", "Attempts to serve a new checkpoint.", "outcome", known=each(SWAP_OUTCOMES)
+        )
+        self._requests = self._histogram(
+            "freshet_request_duration_seconds",
+            "Time from a request's arrival to the end of its answer.",
+            "route",
+            "status",
+            buckets=REQUEST_BUCKETS,
+            known=[(route, str(status)) for route, status in answers],
+        )
+        self._in_flight = self._gauge("freshet_requests_in_flight", "Requests being answered, this scrape included.")
+
+    def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
+        self._checkpoint.current = _Served(checkpoint_id, created_seconds, trained_until_seconds)
+
+    def swapped(self, outcome: str) -> None:
+        self._swaps.labels(outcome).inc()
+
+    def request_began(self) -> None:
+        self._in_flight.inc()
+
+    def request_ended(self, route: str, status: int, seconds: float) -> None:
+        self._in_flight.dec()
+        self._requests.labels(route, status).observe(seconds)
+
+
+class _Served(NamedTuple):
+    checkpoint_id: str
+    created_seconds: float
+    trained_until_seconds: float
+
+
+class _ServedCheckpoint(Collector):
+    """Three gauges of one checkpoint, read together: no scrape sees two ids, or one's id with another's times."""
+
+    def __init__(self) -> None:
+        self.current: _Served | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        served = self.current
+        info = GaugeMetricFamily("freshet_checkpoint_info", "1 for the checkpoint that answers.", labels=("id",))
+        created = GaugeMetricFamily("freshet_checkpoint_timestamp_seconds", "When that checkpoint was made.")
+        until = GaugeMetricFamily(
+            "freshet_trained_until_timestamp_seconds", "The newest event that checkpoint was trained on."
+        )
+        if served is not None:
+            info.add_metric((served.checkpoint_id,), 1)
+            created.add_metric((), served.created_seconds)
+            until.add_metric((), served.trained_until_seconds)
+        yield from (info, created, until)

@@ -1,0 +1,172 @@
+# ruff: noqa: D102 - the hooks are documented in Observer
+"""The trainer's metrics."""
+
+import math
+from collections.abc import Iterable
+
+from service.metrics.prometheus import PrometheusObserver, each
+from service.observer import (
+    DEAD_LETTER_OUTCOMES,
+    MODEL_ROLES,
+    ROUND_OUTCOMES,
+    ROUND_PHASES,
+    TRIGGER_REASONS,
+    WORKER_RESTART_CAUSES,
+)
+from service.records import REFUSAL_REASONS
+from service.settings import Task
+
+HELDOUT_SLICES = ("recent", "memory")
+HELDOUT_ROLES = ("champion", "challenger")
+POLL_GAP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ROUND_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+
+
+class TrainerObserver(PrometheusObserver):
+    """The trainer's metrics.
+
+    ``decisions`` are the (decision, reason) pairs that the gate can give, ``drift`` the (feature, kind) pairs that are
+    watched.
+    """
+
+    def __init__(
+        self, task: Task, *, decisions: Iterable[tuple[str, str]] = (), drift: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__()
+        self._classifies = task != "regression"
+        self._add_intake()
+        self._add_scores(drift)
+        self._add_rounds(decisions)
+
+    def _add_intake(self) -> None:
+        source = ("topic", "partition")
+        self._consumed = self._counter("freshet_events_consumed", "Records read, accepted and refused.", *source)
+        self._gone = self._counter(
+            "freshet_positions_gone_events", "Records that the log deleted before they were read.", *source
+        )
+        self._refused = self._counter(
+            "freshet_events_rejected", "Records that did not fit.", "reason", known=each(REFUSAL_REASONS)
+        )
+        self._dead_letters = self._counter(
+            "freshet_dead_letters", "Refused records set aside.", "outcome", known=each(DEAD_LETTER_OUTCOMES)
+        )
+        self._lag = self._gauge("freshet_consumer_lag_events", "Records that wait to be read.", *source)
+        self._progress = self._gauge(
+            "freshet_partition_last_progress_timestamp_seconds",
+            "When a partition was last read, or seen to have nothing to read.",
+            *source,
+        )
+        self._poll_gap = self._histogram(
+            "freshet_poll_gap_seconds", "Time between two polls of the source.", buckets=POLL_GAP_BUCKETS
+        )
+        self._window = self._gauge("freshet_window_events", "Events in the training window.")
+        self._replay = self._gauge("freshet_replay_events", "Events in the replay memory.")
+        self._heldout = self._gauge("freshet_heldout_events", "Events in the held-out slices.")
+
+    def _add_scores(self, drift: Iterable[tuple[str, str]]) -> None:
+        roles = [(role,) for role in MODEL_ROLES]
+        self._prequential_loss = self._gauge(
+            "freshet_prequential_loss",
+            "Mean loss on the newest window.events events, before they were learnt"
+            f" ({'nats' if self._classifies else 'squared label units'}).",
+            "model",
+            known=roles,
+        )
+        if self._classifies:
+            name, meaning = "freshet_prequential_accuracy", "Share of right labels"
+        else:
+            name, meaning = "freshet_prequential_mae", "Mean absolute error in label units"
+        self._prequential_error = self._gauge(
+            name, f"{meaning} on the newest window.events events, before they were learnt.", "model", known=roles
+        )
+        self._drift = self._gauge(
+            "freshet_drift_score",
+            "How far the window is from the data that the champion was trained on.",
+            "feature",
+            "kind",
+            known=drift,
+        )
+        self._heldout_loss = self._gauge(
+            "freshet_heldout_loss",
+            "Mean loss on a held-out slice when a candidate was last judged.",
+            "slice",
+            "role",
+            known=[(name, role) for name in HELDOUT_SLICES for role in HELDOUT_ROLES],
+        )
+
+    def _add_rounds(self, decisions: Iterable[tuple[str, str]]) -> None:
+        self._triggers = self._counter(
+            "freshet_triggers", "Calls for a round of training.", "reason", known=each(TRIGGER_REASONS)
+        )
+        self._rounds = self._counter(
+            "freshet_rounds", "Rounds of training that ended.", "outcome", known=each(ROUND_OUTCOMES)
+        )
+        self._phases = self._histogram(
+            "freshet_round_duration_seconds",
+            "Time that a phase of a round took.",
+            "phase",
+            buckets=ROUND_BUCKETS,
+            known=each(ROUND_PHASES),
+        )
+        self._training_loss = self._gauge("freshet_training_loss", "Training loss at the end of the newest round.")
+        self._training_loss.set(math.nan)
+        self._decisions = self._counter(
+            "freshet_gate_decisions", "Decisions of the gate.", "decision", "reason", known=decisions
+        )
+        self._restarts = self._counter(
+            "freshet_worker_restarts", "Restarts of the training worker.", "cause", known=each(WORKER_RESTART_CAUSES)
+        )
+
+    def consumed(self, topic: str, partition: int, events: int) -> None:
+        self._consumed.labels(topic, partition).inc(events)
+
+    def positions_gone(self, topic: str, partition: int, events: int) -> None:
+        self._gone.labels(topic, partition).inc(events)
+
+    def refused(self, reason: str, events: int) -> None:
+        self._refused.labels(reason).inc(events)
+
+    def dead_lettered(self, outcome: str, events: int) -> None:
+        self._dead_letters.labels(outcome).inc(events)
+
+    def lagged(self, topic: str, partition: int, events: int) -> None:
+        self._lag.labels(topic, partition).set(events)
+
+    def progressed(self, topic: str, partition: int, at_seconds: float) -> None:
+        self._progress.labels(topic, partition).set(at_seconds)
+
+    def polled(self, gap_seconds: float) -> None:
+        self._poll_gap.observe(gap_seconds)
+
+    def held(self, window: int, replay: int, heldout: int) -> None:
+        self._window.set(window)
+        self._replay.set(replay)
+        self._heldout.set(heldout)
+
+    def prequential(self, role: str, loss: float, error: float) -> None:
+        self._prequential_loss.labels(role).set(loss)
+        self._prequential_error.labels(role).set(1 - error if self._classifies else error)
+
+    def drifted(self, feature: str, kind: str, score: float) -> None:
+        self._drift.labels(feature, kind).set(score)
+
+    def triggered(self, reason: str) -> None:
+        self._triggers.labels(reason).inc()
+
+    def phase_ended(self, phase: str, seconds: float) -> None:
+        self._phases.labels(phase).observe(seconds)
+
+    def trained(self, loss: float) -> None:
+        self._training_loss.set(loss)
+
+    def validated(self, slice_name: str, role: str, loss: float) -> None:
+        self._heldout_loss.labels(slice_name, role).set(loss)
+
+    def decided(self, decision: str, reason: str) -> None:
+        self._decisions.labels(decision, reason).inc()
+
+    def round_ended(self, outcome: str) -> None:
+        self._rounds.labels(outcome).inc()
+
+    def worker_restarted(self, cause: str) -> None:
+        self._restarts.labels(cause).inc()

@@ -1,0 +1,156 @@
+"""Follows the store's pointer: reads, verifies and warms up a new checkpoint beside the running one, then swaps.
+
+Whatever is wrong with a new checkpoint, or with the store, the one before it goes on serving.
+"""
+
+import math
+import threading
+import time
+
+import structlog
+
+from service.errors import CheckpointDamagedError, CheckpointMissingError, StoreError, StoreUnavailableError
+from service.model.features import FeatureColumns
+from service.model.learned import LearnedModel
+from service.observer import Observer
+from service.serve.predictor import Predictor, Serving, warm_up
+from service.settings import Settings
+from service.store.checkpoints import Checkpoint, CheckpointStore
+from service.store.clock import utc_seconds
+from service.store.pointer import Pointer
+
+NOTHING_YET = "no checkpoint has been published yet; the first round of training or `freshet pretrain` makes one"
+
+log = structlog.get_logger(__name__)
+
+
+class Watcher:
+    """A thread that keeps ``predictor.current`` at the store's latest sound checkpoint.
+
+    ``predictor.trouble`` says in one line why that is not what the pointer names, None if it is.
+    """
+
+    def __init__(self, settings: Settings, store: CheckpointStore, predictor: Predictor, observer: Observer) -> None:
+        self._settings = settings
+        self._store = store
+        self._predictor = predictor
+        self._observer = observer
+        self._settled: Pointer | str | None = None
+        self._trouble_with_settled: str | None = NOTHING_YET
+        self._followed: Pointer | str | None = None
+        self._passed_over: dict[str, str] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        """Look once, then go on looking in the thread every ``serve.watch_seconds``."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking; what serves stays. Can be called twice."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def alive(self) -> str | None:
+        """Return None while the thread lives, else what that means."""
+        return None if self._thread.is_alive() else "the watcher's thread has ended: new checkpoints go unseen"
+
+    def look(self) -> None:
+        """Look at the pointer, and serve what it names if that is new."""
+        try:
+            target = self._target()
+            if target != self._settled:
+                self._trouble_with_settled = self._follow(target)
+                self._settled = target
+            trouble = self._trouble_with_settled
+        except (
+            StoreError
+        ) as error:  # away, or a checkpoint not yet visible on a network file system: the next look helps
+            trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what serves must go on and be followed up
+            trouble = f"{type(error).__name__}: {error}"
+        if trouble != self._predictor.trouble:
+            self._tell(trouble)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._settings.serve.watch_seconds):
+            self.look()
+
+    def _target(self) -> Pointer | str | None:
+        """Return the pointer, None if there is none yet, or in words why it cannot be understood."""
+        try:
+            return self._store.latest()
+        except CheckpointDamagedError as error:
+            return str(error)
+
+    def _follow(self, target: Pointer | str | None) -> str | None:
+        """Serve what the target names; return why not, if not."""
+        if target != self._followed:
+            self._passed_over.clear()
+            self._followed = target
+        if target is None:
+            return NOTHING_YET
+        if self._predictor.current is None:
+            self._serve_newest_sound()
+        if isinstance(target, str):
+            self._pass_over("latest", CheckpointDamagedError(target))
+        elif self._predictor.current is None or target.id != self._predictor.current.checkpoint_id:
+            self._serve(target.id)
+        return next(iter(self._passed_over.values()), None)
+
+    def _serve_newest_sound(self) -> None:
+        """At the start an older checkpoint is better than none."""
+        checkpoint = self._store.newest_sound(self._pass_over)
+        if checkpoint is not None:
+            self._swap_to(checkpoint)
+
+    def _serve(self, checkpoint_id: str) -> None:
+        try:
+            checkpoint = self._store.read(checkpoint_id)
+        except (StoreUnavailableError, CheckpointMissingError):
+            raise
+        except StoreError as error:
+            self._pass_over(checkpoint_id, error)
+        else:
+            self._swap_to(checkpoint)
+
+    def _swap_to(self, checkpoint: Checkpoint) -> None:
+        manifest = checkpoint.manifest
+        try:
+            model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
+            warm_up(model)
+        except Exception as error:  # noqa: BLE001 - sound by its digest, yet made by a program that we do not know
+            what = str(error) or type(error).__name__
+            self._pass_over(manifest.id, StoreError(f"checkpoint {manifest.id} cannot be built: {what}"))
+            return
+        if model.columns.names != FeatureColumns(self._settings.schema_).names:
+            log.warning(
+                "checkpoint has other features than the configuration; requests must have the checkpoint's",
+                checkpoint=manifest.id,
+                features=", ".join(model.columns.names),
+            )
+        until = manifest.trained_until
+        self._predictor.current = Serving(manifest.id, manifest, model, time.time())
+        self._observer.serving(manifest.id, utc_seconds(manifest.created_at), utc_seconds(until) if until else math.nan)
+        self._observer.swapped("swapped")
+        log.info("checkpoint serves", checkpoint=manifest.id, round=manifest.round, trained_until=until)
+
+    def _pass_over(self, checkpoint_id: str, error: StoreError) -> None:
+        if checkpoint_id not in self._passed_over:
+            self._passed_over[checkpoint_id] = str(error)
+            self._observer.swapped("damaged" if isinstance(error, CheckpointDamagedError) else "failed")
+            log.warning("checkpoint passed over", checkpoint=checkpoint_id, problem=str(error))
+
+    def _tell(self, trouble: str | None) -> None:
+        """Log a trouble when it begins or ends, not at every look."""
+        current = self._predictor.current
+        serving = current.checkpoint_id if current else None
+        if trouble == NOTHING_YET:
+            log.info("waiting for the first checkpoint", store=str(self._store.path))
+        elif trouble is not None and trouble not in self._passed_over.values():
+            log.warning("store not followed", problem=trouble, serving=serving)
+        elif trouble is None and self._predictor.trouble != NOTHING_YET:
+            log.info("store followed again", serving=serving)
+        self._predictor.trouble = trouble

@@ -1,0 +1,63 @@
+"""Instances become columns, or faults with pointers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.model.learned import LearnedModel
+from service.serve.instances import MAX_ERRORS, encode_instances
+from service.serve.problems import ProblemError
+from tests.unit.serve.builders import INSTANCE, checkpoint_of, settings_in
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LearnedModel:
+    """Return a model of age, income, owner and city."""
+    checkpoint = checkpoint_of(settings_in(tmp_path), "000001-00000000")
+    return LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
+
+
+def test_fitting_instances_become_columns(model: LearnedModel) -> None:
+    """Numbers stand in column order, NaN where missing; categories become codes; nothing is warned of."""
+    numbers, codes, warnings = encode_instances(model, [INSTANCE, {"age": 7, "owner": False, "city": None}])
+    np.testing.assert_array_equal(numbers, [[41, 1200.5, 1], [7, np.nan, 0]])
+    assert codes.tolist() == [[2], [0]]
+    assert warnings == [[], []]
+
+
+def test_an_unknown_category_is_warned_of_and_counts_as_unknown(model: LearnedModel) -> None:
+    """A city that was never learnt is data: code 1, and a warning that names feature and value, cut when long."""
+    _, codes, warnings = encode_instances(model, [INSTANCE, {**INSTANCE, "city": "Q" * 10_000}])
+    assert codes.tolist() == [[2], [1]]
+    assert warnings[0] == []
+    assert warnings[1][0].startswith("city has the value 'QQQ")
+    assert len(warnings[1][0]) < 400
+
+
+def test_the_model_is_not_taught_by_requests(model: LearnedModel) -> None:
+    """The same unknown city stays unknown however often it comes."""
+    for _ in range(2):
+        _, codes, _ = encode_instances(model, [{**INSTANCE, "city": "Paris"}])
+        assert codes.tolist() == [[1]]
+
+
+def test_every_fault_is_named_with_its_pointer(model: LearnedModel) -> None:
+    """Absent, unknown, wrong-typed and non-finite features, of several instances, are all in one answer."""
+    with pytest.raises(ProblemError) as caught:
+        encode_instances(model, [{"age": "x", "a/b~": 1}, INSTANCE, {**INSTANCE, "income": 10**400}, 5])
+    assert caught.value.status == 422
+    assert [error.pointer for error in caught.value.errors] == [
+        "/instances/0/owner",
+        "/instances/0/a~1b~0",
+        "/instances/0/age",
+        "/instances/2/income",
+        "/instances/3",
+    ]
+
+
+def test_the_list_of_faults_is_bounded(model: LearnedModel) -> None:
+    """A request in which everything is wrong gets the first faults and is told that there are more."""
+    with pytest.raises(ProblemError, match="only the first 100 faults") as caught:
+        encode_instances(model, [{}] * 5_000)
+    assert len(caught.value.errors) == MAX_ERRORS
