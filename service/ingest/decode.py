@@ -9,7 +9,7 @@ import numpy as np
 
 from service.ingest.event_reading import DecodeFault, fast_reader, read_slowly, timestamp_ms
 from service.ingest.identity import identity_hashes
-from service.model.features import FeatureColumns
+from service.model.features import FeatureColumns, finite
 from service.model.vocabulary import Categories, Labels
 from service.records import Examples, IntArray, RecordBatch, Refusal
 from service.settings import Settings, label_text
@@ -116,6 +116,8 @@ class Decoder:
             raise DecodeFault("missing_label", "label is missing")
         if self._regression:
             return float(label)
+        if not isinstance(label, str) and not finite(label):  # the fast reader lets integers of any size pass
+            raise DecodeFault("not_finite", "label is NaN, infinite or too large")
         text = str(label_text(label))
         index = self._seen[str].get(text)
         if index is None:

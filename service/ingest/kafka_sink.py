@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from kafka.errors import (
     InvalidRecordError,
     InvalidTopicError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
@@ -20,6 +22,7 @@ from service.records import Header
 from service.settings import KafkaSource as KafkaSettings
 
 MAX_REQUEST_BYTES = 96 * 2**20  # just below what a broker reads at all; its own limit on a record decides
+SURELY_TAKEN_BYTES = 900_000  # a broker's limit is 1 MiB unless it is told otherwise
 METADATA_TIMEOUT_MS = 5_000
 CLOSE_TIMEOUT_SECONDS = 1.0
 NULL = object()
@@ -43,12 +46,16 @@ class _Sent:
 
 
 class KafkaSink:
-    """An EventSink over a cluster. The client connects at the first flush; a failed one is replaced by the next."""
+    """An EventSink over a cluster. A client connects at the first flush; a failed one is replaced by the next.
+
+    An idempotent client of kafka-python 3.0 dies of one record that the broker refuses, and names all those after it
+    as refused. So records that may be too large, and those that were named, go through a client that is not.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._queue: list[_Sent] = []
-        self._producer: Any = None
+        self._producers: dict[bool, Any] = {}
 
     def send(
         self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[Header] = ()
@@ -61,15 +68,15 @@ class KafkaSink:
         if not self._queue:
             return {}
         deadline = time.monotonic() + timeout_seconds
-        try:
-            producer = self._connected()
-            for record in self._queue:
-                if record.answer is None and record.refused is None:
-                    self._hand_over(producer, record)
-            producer.flush(max(deadline - time.monotonic(), 0.0))
-        except KafkaError as error:
-            raise unavailable(self._settings, error) from error
-        self._judge()
+        sizes = (len(record.value or b"") + len(record.key or b"") for record in self._queue)
+        idempotent = max(sizes) < SURELY_TAKEN_BYTES
+        self._deliver(deadline, idempotent=idempotent)
+        named = [record for record in self._queue if record.refused is not None and record.answer is not None]
+        if idempotent and named:
+            self._drop(idempotent=True)
+            for record in named:
+                record.refused = record.answer = None
+            self._deliver(deadline, idempotent=False)
         refused = {index: record.refused for index, record in enumerate(self._queue) if record.refused is not None}
         self._queue.clear()
         return refused
@@ -77,19 +84,39 @@ class KafkaSink:
     def close(self) -> None:
         """Close the client; what was not flushed is given up."""
         self._queue.clear()
-        self._drop()
+        for idempotent in list(self._producers):
+            self._drop(idempotent=idempotent)
 
-    def _connected(self) -> Any:  # noqa: ANN401 - kafka-python ships no types
-        if self._producer is None:
-            self._producer, _ = connect(
-                KafkaProducer,
-                self._settings,
-                acks="all",
-                value_serializer=_Bytes(),
-                max_request_size=MAX_REQUEST_BYTES,
-                max_block_ms=METADATA_TIMEOUT_MS,
-            )
-        return self._producer
+    def _deliver(self, deadline: float, *, idempotent: bool) -> None:
+        try:
+            if idempotent not in self._producers:
+                self._producers[idempotent] = self._connect(idempotent=idempotent)
+            producer = self._producers[idempotent]
+            for record in self._queue:
+                if record.answer is None and record.refused is None:
+                    self._hand_over(producer, record)
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error
+        # Each record is waited for by itself: the client's own flush stumbles over batches that it had to split.
+        for record in self._queue:
+            if record.answer is not None and not record.answer.is_done:
+                with suppress(KafkaError):
+                    record.answer.get(max(deadline - time.monotonic(), 0.0))
+                if not record.answer.is_done:
+                    raise unavailable(self._settings, f"topic {record.topic} did not confirm a record in time")
+        self._judge(idempotent=idempotent)
+
+    def _connect(self, *, idempotent: bool) -> Any:  # noqa: ANN401 - kafka-python ships no types
+        producer, _ = connect(
+            KafkaProducer,
+            self._settings,
+            acks="all",
+            **({} if idempotent else {"enable_idempotence": False, "max_in_flight_requests_per_connection": 1}),
+            value_serializer=_Bytes(),
+            max_request_size=MAX_REQUEST_BYTES,
+            max_block_ms=METADATA_TIMEOUT_MS,
+        )
+        return producer
 
     @staticmethod
     def _hand_over(producer: Any, record: _Sent) -> None:  # noqa: ANN401
@@ -98,10 +125,13 @@ class KafkaSink:
             record.answer = producer.send(record.topic, value, key=record.key, headers=record.headers)
         except MessageSizeTooLargeError:
             record.refused = TOO_LARGE
+        except KafkaTimeoutError as error:
+            message = f"topic {record.topic} is not to be had there; create it if the broker does not. {error}"
+            raise KafkaTimeoutError(message) from error
         except (TypeError, ValueError) as error:
             record.refused = str(error)
 
-    def _judge(self) -> None:
+    def _judge(self, *, idempotent: bool) -> None:
         lost: Exception | None = None
         for record in self._queue:
             if record.answer is None or record.answer.succeeded():
@@ -115,13 +145,11 @@ class KafkaSink:
                 lost = error
                 record.answer = None
         if lost is not None:
-            self._drop()
+            self._drop(idempotent=idempotent)
             raise unavailable(self._settings, lost) from lost
 
-    def _drop(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
+    def _drop(self, *, idempotent: bool) -> None:
+        producer = self._producers.pop(idempotent)
         try:
             producer.close(timeout=CLOSE_TIMEOUT_SECONDS)
         except KafkaError:  # what is still on its way stops close() before its end

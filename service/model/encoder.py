@@ -50,7 +50,8 @@ class Encoder:
     def inputs(self, numbers: FloatArray, codes: IntArray) -> Inputs:
         """Turn numbers [n, N] and codes [n, C] into a network's inputs; codes newer than this encoder are unknown."""
         absent = ~np.isfinite(numbers)
-        standard = np.clip((numbers - self.means) / self.scales, -LIMIT, LIMIT)
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            standard = np.clip((numbers - self.means) / self.scales, -LIMIT, LIMIT)
         standard[absent] = 0.0
         sizes = np.array([len(known) + 2 for known in self.categories.values()], dtype=np.int64)
         old = np.where(codes < sizes, codes, UNKNOWN) if len(sizes) else codes

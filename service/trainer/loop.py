@@ -31,6 +31,10 @@ MOST_REFUSED_WAITING = 10_000
 """Refused records held in memory; beyond, polling waits until the dead letters take them."""
 
 
+LETTERS_SECONDS = 0.5
+"""Refused records wait about so long in memory, shorter than a snapshot may take to come."""
+
+
 class TrainerLoop:
     """Drives a learner from a live source until it is told to stop."""
 
@@ -111,6 +115,12 @@ class TrainerLoop:
         waiting = sum(len(refusals) for _, refusals in self._intake.refused)
         return waiting + self._publisher.unburied < MOST_REFUSED_WAITING
 
+    def _save_due(self) -> float:
+        """Return when to save next: refused records do not wait long for their place among the dead letters."""
+        if not self._intake.refused:
+            return self._save_at
+        return min(self._save_at, self._save_at - self._settings.trainer.snapshot_seconds + LETTERS_SECONDS)
+
     def _advance(self) -> None:
         now = time.monotonic()
         if self._training is not None and self._training.done():
@@ -125,7 +135,7 @@ class TrainerLoop:
             reason = self._learner.due(now)
             if reason is not None:
                 self._training = self._rounds.submit(self._runner.run, self._learner.begin_round(reason, now))
-        if self._saving is None and self._publishing is None and (now >= self._save_at or not self._may_poll()):
+        if self._saving is None and self._publishing is None and now >= self._save_due():
             self._save_at = now + self._settings.trainer.snapshot_seconds
             self._save()
         if self._reporting is None and now >= self._report_at:

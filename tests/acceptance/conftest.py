@@ -1,0 +1,161 @@
+"""The whole service as its user starts it: real commands, real processes, real ports."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+START_SECONDS = 90.0
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(look: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> Any:
+    """Return what ``look`` returns once it is neither None nor False; fail, saying what was waited for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"waited {seconds:g} s in vain for: {what}")
+
+
+class Service:
+    """A configuration in a folder of its own, and the commands that use it."""
+
+    def __init__(self, folder: Path, **sections: Any) -> None:
+        self.folder = folder
+        self.server_port, self.trainer_port = free_port(), free_port()
+        tree: dict[str, Any] = {
+            "task": "binary",
+            "schema": {"numeric": ["a", "b"], "labels": ["no", "yes"]},
+            "source": {"topic": "events", "embedded": {"path": str(folder / "log.sqlite")}},
+            "window": {"events": 500},
+            "trigger": {"every_events": 300},
+            "train": {"steps": 20, "first_steps": 100, "model": {"hidden": [16]}},
+            "store": {"path": str(folder / "store")},
+            "trainer": {"port": self.trainer_port, "state_path": str(folder / "state"), "snapshot_seconds": 0.3},
+            "serve": {"port": self.server_port},
+        }
+        for name, values in sections.items():
+            tree[name] = {**tree.get(name, {}), **values} if isinstance(values, dict) else values
+        self.topic: str = tree["source"]["topic"]
+        self.config = folder / "freshet.yaml"
+        self.config.write_text(yaml.safe_dump(tree))
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command that goes on; its log is beside the configuration."""
+        log = (self.folder / f"{command[0]}-{len(self._running)}.log").open("wb")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", *command, "--config", str(self.config)], stderr=log, stdout=log
+        )
+        log.close()
+        self._running.append(process)
+        return process
+
+    def run(self, *command: str, exit_code: int = 0) -> Any:
+        """Run a command to its end with --json and return what it answered."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "service", *command, "--config", str(self.config), "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == exit_code, ran.stderr
+        return json.loads(ran.stdout) if ran.stdout else None
+
+    def send(self, name: str, rows: list[dict[str, Any]], *options: str) -> Any:
+        """Send rows as a JSON Lines file."""
+        file = self.folder / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return self.run("send", str(file), *options)
+
+    def status(self) -> dict[str, Any]:
+        """Return the trainer's status, empty before it has one."""
+        try:
+            return dict(json.loads((self.folder / "store" / "status.json").read_bytes()))
+        except FileNotFoundError:
+            return {}
+
+    def accepted(self) -> int:
+        """Return how many events the trainer's state holds as accepted."""
+        return int(self.status().get("events", {}).get("accepted", 0))
+
+    def get(self, path: str, *, trainer: bool = False) -> httpx.Response | None:
+        """Ask the server, or the trainer; None while nobody answers."""
+        port = self.trainer_port if trainer else self.server_port
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5)
+        except httpx.TransportError:
+            return None
+
+    def predict(self, **features: float) -> httpx.Response:
+        """Ask for one prediction."""
+        body = {"instances": [features]}
+        return httpx.post(f"http://127.0.0.1:{self.server_port}/v1/predict", json=body, timeout=5)
+
+    def await_ready(self, *, trainer: bool = False) -> None:
+        """Wait until a role says that it is ready."""
+
+        def ready() -> bool:
+            answer = self.get("/readyz", trainer=trainer)
+            return answer is not None and answer.status_code == 200
+
+        eventually(ready, f"{'trainer' if trainer else 'server'} to be ready; see the logs in {self.folder}")
+
+    def metric(self, name: str, *, trainer: bool = True) -> float:
+        """Return the sum of a metric's series; NaN if nobody answers or there is none."""
+        answer = self.get("/metrics", trainer=trainer)
+        lines = answer.text.splitlines() if answer is not None else []
+        values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(values) if values else float("nan")
+
+    def close(self) -> None:
+        """End what is still running."""
+        for process in self._running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self._running:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+MakeService = Callable[..., Service]
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[MakeService]:
+    """Return a maker of services; they are stopped at the end, and their logs shown when the test failed."""
+    made: list[Service] = []
+
+    def make(**sections: Any) -> Service:
+        folder = tmp_path / f"service-{len(made)}"
+        folder.mkdir()
+        made.append(Service(folder, **sections))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.close()
+        for log in sorted(service.folder.glob("*.log")):
+            sys.stdout.write(f"--- {log.name}\n{log.read_text()[-4_000:]}\n")

@@ -1,0 +1,46 @@
+"""service/ingest/kafka_client.py."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from service.ingest.kafka_client import client_arguments, quieten, unavailable
+from service.settings import KafkaSource
+
+
+@pytest.fixture
+def levels() -> Iterator[None]:
+    """Put the levels of the two loggers back afterwards."""
+    loggers = (logging.getLogger(), logging.getLogger("kafka"))
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
+def test_several_servers_are_told_apart() -> None:
+    """The setting joins them by commas; blanks around them do not matter."""
+    arguments = client_arguments(KafkaSource(bootstrap_servers="a:1, b:2"))
+    assert arguments["bootstrap_servers"] == ["a:1", "b:2"]
+
+
+def test_an_error_becomes_one_line_that_names_the_setting() -> None:
+    """Whatever an exception says, the user reads one line: which cluster, why, and what to look at."""
+    error = unavailable(KafkaSource(bootstrap_servers="a:1"), ValueError("two\nlines"))
+    assert str(error) == (
+        "Kafka at a:1 cannot be used (ValueError: two lines); check source.kafka.bootstrap_servers and the broker"
+    )
+    assert error.retriable
+
+
+@pytest.mark.usefixtures("levels")
+def test_the_librarys_log_is_heard_at_debug_only() -> None:
+    """kafka-python logs an error for every refused connection; only who debugs wants to read that."""
+    logging.getLogger().setLevel(logging.INFO)
+    quieten()
+    assert not logging.getLogger("kafka.net").isEnabledFor(logging.ERROR)
+    logging.getLogger("kafka").setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.DEBUG)
+    quieten()
+    assert logging.getLogger("kafka.net").isEnabledFor(logging.DEBUG)
