@@ -23,13 +23,13 @@ LONGEST_PAUSE_SECONDS = 2.0
 class Intake:
     """One thread's way from the source to the learner.
 
-    ``problem`` says in one line why nothing comes in, None while all is well. ``refused`` collects the records that
-    did not fit, with the batch that holds their bytes, until somebody takes them.
+    ``problem`` says in one line why nothing comes in, None while all is well. Records that did not fit are kept, with
+    the batch that holds their bytes, until ``take_refused``.
     """
 
     def __init__(self, settings: Source, source: EventSource, learner: Learner, observer: Observer) -> None:
         self.problem: str | None = "not connected yet"
-        self.refused: list[Refused] = []
+        self._refused: list[Refused] = []
         self._settings = settings
         self._source = source
         self._learner = learner
@@ -59,6 +59,20 @@ class Intake:
         self._report()
         return 0.0
 
+    @property
+    def refused_waiting(self) -> int:
+        """How many refused records wait to be taken."""
+        return sum(len(refusals) for _, refusals in self._refused)
+
+    def take_refused(self) -> list[Refused]:
+        """Hand over the refused records, for the dead letters."""
+        taken, self._refused = self._refused, []
+        return taken
+
+    def give_back(self, refused: list[Refused]) -> None:
+        """Take back what could not be handed on, before all that has come since."""
+        self._refused[:0] = refused
+
     def _take(self, batch: RecordBatch) -> None:
         topic, partition = batch.source
         decoded = self._decoder.decode(batch)
@@ -67,7 +81,7 @@ class Intake:
         self._learner.advance(batch.source, int(batch.offsets[0]), int(batch.offsets[-1]) + 1, len(refusals))
         self._observer.consumed(topic, partition, len(batch))
         if refusals:
-            self.refused.append((batch, refusals))
+            self._refused.append((batch, refusals))
             for reason, events in Counter(refusal.reason for refusal in refusals).items():
                 self._observer.refused(reason, events)
 

@@ -1,6 +1,7 @@
 """service/ingest/log_file.py: which files are opened, and which are left alone."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from service.ingest.log_file import FORMAT_VERSION, LogFile
 
 
 def count(log: LogFile) -> int:
-    """Return how many records the file holds."""
-    with log.connection() as connection:
+    """Return how many records the file holds, and close it."""
+    with closing(log), log.connection() as connection:
         return int(connection.execute("SELECT count(*) FROM records").fetchone()[0])
 
 
@@ -25,10 +26,11 @@ def make_foreign(path: Path, *statements: str) -> bytes:
 
 
 def test_a_missing_file_is_made_with_its_folder_and_opened_again(tmp_path: Path) -> None:
-    """The first use makes the log; a second connection finds it, and so does one after a close."""
+    """The first use makes the log; a second connection finds it, and so does the first after a close."""
     log = LogFile(tmp_path / "deep" / "er" / "log.sqlite")
     assert not log.path.exists()
-    assert count(log) == count(LogFile(log.path)) == 0
+    with log.connection():
+        assert count(LogFile(log.path)) == 0
     log.close()
     assert count(log) == 0
 
