@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from service.hashing import mixed
 from service.records import HashArray, IntArray, Partition
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -13,13 +14,10 @@ GAMMA = np.uint64(0x9E3779B97F4A7C15)
 def identity_hashes(source: Partition, offsets: IntArray, ids: Sequence[str | None]) -> HashArray:
     """Return a hash [n] for each event: of its id where it has one, else of topic, partition and offset.
 
-    Offsets are mixed as splitmix64 mixes its counter (Steele, Lea & Flood 2014).
+    Offsets are mixed as splitmix64 mixes its counter.
     """
     origin = np.frombuffer(_digest(f"{source.topic}/{source.partition}"), dtype="<u8")
-    mixed = origin + offsets.astype(np.uint64) * GAMMA
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    hashes: HashArray = mixed ^ (mixed >> np.uint64(31))
+    hashes = mixed(origin + offsets.astype(np.uint64) * GAMMA)
     named = [index for index, name in enumerate(ids) if name is not None]
     if named:
         digests = b"".join([_digest(name) for name in ids if name is not None])

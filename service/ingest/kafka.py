@@ -182,14 +182,8 @@ class KafkaSource:
         for at, offset in lost.items():
             nearest = min(max(offset, firsts[at]), ends[at])
             if nearest != offset:
-                log.warning(
-                    "records to be read next are gone from the log",
-                    topic=at.topic,
-                    partition=at.partition,
-                    position=offset,
-                    first=firsts[at],
-                    end=ends[at],
-                )
+                where = {"topic": at.topic, "partition": at.partition, "position": offset}
+                log.warning("records to be read next are gone from the log", **where, first=firsts[at], end=ends[at])
                 self._gaps[_ours(at)] = self._gaps.get(_ours(at), 0) + abs(nearest - offset)
             self._positions[_ours(at)] = nearest
             consumer.seek(at, nearest)

@@ -1,7 +1,6 @@
 """The store that trainer and servers share: sealed checkpoints, and the pointer to the one that serves."""
 
 import json
-import secrets
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from service.errors import CheckpointDamagedError, CheckpointMissingError, Store
 from service.store.arrays import Arrays, pack, unpack
 from service.store.canonical import exact_json
 from service.store.files import make_folder, store_errors, sweep
-from service.store.manifest import Manifest, age, is_id
+from service.store.manifest import Manifest, age, fresh_id, is_id
 from service.store.pointer import Pointer, move_pointer, pointer_lock, read_pointer, succession
 from service.store.sealed import read_manifest, read_sealed, remove_sealed, write_sealed
 
@@ -60,8 +59,7 @@ class CheckpointStore:
     def new_id(self, round: int) -> str:  # noqa: A002 - a round is what it is called everywhere
         """Return an id above all others: the round's number, or one more than the highest so far."""
         ids = self._ids()
-        number = max(round, age(ids[0])[0] + 1 if ids else 0)
-        return f"{number:06d}-{secrets.token_hex(4)}"
+        return fresh_id(max(round, age(ids[0])[0] + 1 if ids else 0))
 
     def write(self, checkpoint: Checkpoint, fence_check: Callable[[], None] | None = None) -> None:
         """Write a new checkpoint, durable once this returns; no pointer moves.

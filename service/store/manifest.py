@@ -1,6 +1,7 @@
 """What a checkpoint says about itself."""
 
 import re
+import secrets
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +18,11 @@ _ID = re.compile(r"[0-9]{6,12}-[0-9a-f]{8}")
 def is_id(text: object) -> bool:
     """Tell whether a value has the form of a checkpoint's id; only such a text may become part of a path."""
     return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def fresh_id(number: int) -> str:
+    """Return a new id of that age: rounds give rising numbers, and two of one number still differ."""
+    return f"{number:06d}-{secrets.token_hex(4)}"
 
 
 def age(checkpoint_id: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from threading import Event
 
 import structlog
 
-from service.errors import LeaseLostError, SourceUnavailableError, StoreUnavailableError
+from service.errors import LeaseLostError, SourceUnavailableError, StoreError
 from service.ingest.source import EventSource
 from service.learner.learner import Learner
 from service.learner.roles import Standing
@@ -138,7 +138,9 @@ class TrainerLoop:
         (task, positions, refused), self._saving = self._saving, None
         try:
             task.result()
-        except (StoreUnavailableError, SourceUnavailableError) as error:
+        except LeaseLostError:
+            raise
+        except (StoreError, SourceUnavailableError) as error:
             self._intake.give_back(refused)
             self._trouble("state", str(error))
             return
@@ -165,7 +167,9 @@ class TrainerLoop:
         self._reporting = None
         try:
             promoted = reporting.result()
-        except StoreUnavailableError as error:
+        except LeaseLostError:
+            raise
+        except StoreError as error:
             self._trouble("status", str(error))
             return
         self._well("status")

@@ -5,10 +5,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 
-from service.errors import RoundFailedError, SourceUnavailableError, StoreUnavailableError
+from service.errors import LeaseLostError, RoundFailedError, SourceUnavailableError, StoreError, StoreUnavailableError
 from service.learner.learner import Candidate, Learner
 from service.learner.state import capture
 from service.observer import Observer
+from service.store.manifest import fresh_id
 from service.train.round import Outcome
 from service.trainer.intake import Intake, Refused
 from service.trainer.publisher import Publisher
@@ -92,7 +93,7 @@ class Promotion:
         if candidate is None:
             self._end("rejected")
         else:
-            checkpoint_id = self._publisher.checkpoints.new_id(given.number)
+            checkpoint_id = fresh_id(given.number)
             self._publish(candidate, checkpoint_id)
         means = learner.prequential.means()
         tell(decision, given, checkpoint_id, means)
@@ -110,7 +111,9 @@ class Promotion:
         self._publishing = None
         try:
             task.result()
-        except (StoreUnavailableError, SourceUnavailableError) as error:
+        except LeaseLostError:
+            raise
+        except (StoreError, SourceUnavailableError) as error:
             self._intake.give_back(refused)
             self._fail(f"checkpoint {checkpoint_id} could not be published: {error}")
             return

@@ -18,6 +18,14 @@ def go_on(learner: Learner, publisher: Publisher) -> str:
     Raises SnapshotMismatchError when the state belongs to another schema or model, and StoreError when neither the
     champion nor any other checkpoint can be read.
     """
+    where = _restore(learner, publisher)
+    # Checkpoints are named after rounds: their numbers go on from the highest, also where the state is older.
+    known = publisher.checkpoints.entries()
+    learner.counts["rounds"] = max([learner.counts["rounds"], *(age(entry.id)[0] for entry in known)])
+    return where
+
+
+def _restore(learner: Learner, publisher: Publisher) -> str:
     saved = publisher.snapshots.load()
     if saved is not None:
         arrays, meta = saved

@@ -38,6 +38,8 @@ def crash_and_go_on(service: Service, kills: int) -> None:
         time.sleep(moments.uniform(0.0, 0.6))
         trainer.kill()
         trainer.wait()
+        # What the killed one last said about itself must not be taken for its successor's word.
+        (service.folder / "store" / "status.json").unlink(missing_ok=True)
         trainer = service.start("train")
     eventually(lambda: service.accepted() == len(rows), "every event to be accepted, once")
     assert service.accepted() + service.status()["events"]["refused"] == len(rows)

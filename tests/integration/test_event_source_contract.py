@@ -1,12 +1,10 @@
 """What every EventSource and EventSink does, held against the embedded log and a real Kafka broker alike."""
 
-import gc
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -364,16 +362,7 @@ def test_the_sink_says_which_records_the_broker_refused(kafka: Broker, limit_byt
     source.close()
 
 
-@pytest.fixture
-def refused() -> Iterator[None]:
-    """Let connections be refused: kafka-python leaves their sockets to the garbage collector, which warns of them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
-        yield
-        gc.collect()
-
-
-@pytest.mark.usefixtures("refused")
+@pytest.mark.usefixtures("kafka_leftovers")
 def test_an_absent_broker_is_one_clear_line_and_retriable(capfd: pytest.CaptureFixture[str]) -> None:
     """Source and sink name the address, print nothing themselves, and can be asked again."""
     [port] = free_ports(1)
@@ -391,7 +380,6 @@ def test_an_absent_broker_is_one_clear_line_and_retriable(capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.usefixtures("refused")
 @pytest.mark.kafka
 def test_a_killed_broker_that_comes_back_is_read_on(kafka: Broker) -> None:
     """While it is away, poll and flush say so and nothing is forgotten; then both go on by themselves."""
