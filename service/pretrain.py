@@ -20,7 +20,8 @@ from service.errors import LeaseHeldError, StoreError, TableError
 from service.ingest.connect import open_sink
 from service.ingest.dead_letters import DeadLetters
 from service.ingest.decode import Decoder
-from service.learner.learner import Candidate, Learner
+from service.learner.candidate import Candidate
+from service.learner.learner import Learner
 from service.observer import Observer
 from service.records import Examples, Partition, RecordBatch
 from service.settings import BINARY_CLASSES, Settings

@@ -1,14 +1,11 @@
 """The learner: scores events as they come, keeps them, begins rounds, and judges what they bring."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from service.learner.candidate import Candidate
 from service.learner.roles import LEAD, Roles, Standing, new_lineages
 from service.model.encoder import Encoder
 from service.model.features import FeatureColumns
-from service.model.learned import LearnedModel
 from service.model.normaliser import Normaliser
 from service.model.vocabulary import Categories, Labels
 from service.observer import Observer
@@ -21,22 +18,6 @@ from service.validate.gate import PROMOTE, ChallengerEvidence, Decision, SliceSc
 from service.window.drift import Reference
 from service.window.holdings import Holdings
 from service.window.prequential import Prequential
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What a round brought and the gate let pass, ready to be published."""
-
-    given: Round
-    decision: Decision
-    model: LearnedModel
-    reference: Reference
-    normaliser: Normaliser
-
-    def encoder_json(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps beside its weights, as plain values."""
-        statistics = {name: array.tolist() for name, array in self.normaliser.to_arrays().items()}
-        return self.model.encoder.to_json() | {"reference": self.reference.to_json(), "statistics": statistics}
 
 
 class Learner:

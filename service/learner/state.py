@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.learner.learner import Candidate, Learner
+from service.learner.candidate import Candidate
+from service.learner.learner import Learner
 from service.learner.roles import Lineage, Standing, model_of
 from service.model.encoder import Encoder
 from service.model.normaliser import Normaliser

@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import structlog
 
 from service.errors import LeaseLostError, RoundFailedError, SourceUnavailableError, StoreError, StoreUnavailableError
-from service.learner.learner import Candidate, Learner
+from service.learner.candidate import Candidate
+from service.learner.learner import Learner
 from service.learner.state import capture
 from service.observer import Observer
 from service.store.manifest import fresh_id

@@ -11,7 +11,7 @@ import torch
 
 import service
 from service.ingest.dead_letters import DeadLetters
-from service.learner.learner import Candidate
+from service.learner.candidate import Candidate
 from service.learner.roles import Standing
 from service.observer import Observer
 from service.settings import Settings

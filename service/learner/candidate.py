@@ -1,0 +1,26 @@
+"""What a round brought and the gate let pass: all that a checkpoint is made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from service.model.learned import LearnedModel
+from service.model.normaliser import Normaliser
+from service.train.round import Round
+from service.validate.gate import Decision
+from service.window.drift import Reference
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a round brought and the gate let pass, ready to be published."""
+
+    given: Round
+    decision: Decision
+    model: LearnedModel
+    reference: Reference
+    normaliser: Normaliser
+
+    def encoder_json(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside its weights, as plain values."""
+        statistics = {name: array.tolist() for name, array in self.normaliser.to_arrays().items()}
+        return self.model.encoder.to_json() | {"reference": self.reference.to_json(), "statistics": statistics}
