@@ -181,7 +181,9 @@ class Gate(Section):
 
     enabled: bool = Field(default=True, description="false publishes every round's candidate")
     alpha: Probability = Field(0.05, description="level of the one-sided paired tests")
-    min_forward_events: Count = Field(100, description="forward evidence on fewer events does not count")
+    min_forward_events: Annotated[int, Field(ge=2)] = Field(
+        100, description="forward evidence on fewer events does not count"
+    )
     forward_rounds: Count = Field(3, description="newest rounds whose arriving events are forward evidence")
     min_recent_events: Annotated[int, Field(ge=2)] = Field(
         30, description="with fewer events in the recent slice its check abstains"

@@ -114,6 +114,7 @@ class Learner:
                     "last": self.positions[source] - 1,
                 }
                 for source, first in sorted(self.spans.items())
+                if first < self.positions[source]
             ),
             trained_until_ms=self.trained_until_ms,
         )
@@ -139,22 +140,34 @@ class Learner:
         reference = Reference.of(self.columns.numbers, given.window.numbers)
         return decision, Candidate(given, decision, chosen.model, reference, statistics)
 
-    def abandon(self) -> None:
-        """Give the round in flight up: its events count as new again, so that the next trigger comes soon."""
-        if self._in_flight is not None:
-            self.new_events += self._in_flight[2]
-            self._in_flight = None
+    def abandon(self, *, diverged: bool = False) -> None:
+        """Give the round in flight up: its events count as new again, so that the next trigger comes soon.
+
+        Lineages whose training ``diverged`` go on from the champion.
+        """
+        self.new_events += self.in_flight_events
+        self._in_flight = None
+        if diverged:
+            self._restart_lineages(tuple(self.roles.lineages))
 
     def adopt(self, candidate: Candidate, checkpoint_id: str) -> None:
         """Make a published candidate the champion."""
-        self.stand(Standing(checkpoint_id, candidate.model, candidate.reference))
-        for span in candidate.given.data:
-            self.spans[Partition(span["topic"], span["partition"])] = span["last"] + 1
+        follows = {Partition(span["topic"], span["partition"]): span["last"] + 1 for span in candidate.given.data}
+        self._crown(Standing(checkpoint_id, candidate.model, candidate.reference, follows))
 
     def stand(self, standing: Standing) -> None:
-        """Make a checkpoint the champion; what was learnt about challengers against the old one is void."""
+        """Make a checkpoint of somebody else's choice the champion; no round may be in flight.
+
+        Its challengers go on from it: what came after it is not to be learnt from.
+        """
+        self._crown(standing)
+        self._restart_lineages(tuple(self.roles.lineages))
+
+    def _crown(self, standing: Standing) -> None:
+        """What was learnt about challengers against the old champion is void."""
         self.roles.adopt(standing)
         self.evidence.forget()
+        self.spans.update(standing.follows)
 
     @property
     def in_flight(self) -> Round:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.model.encoder import Encoder
 from service.model.learned import LearnedModel, Weights, build_network, load_weights
-from service.records import Examples, Scores
+from service.records import Examples, Partition, Scores
 from service.settings import Train
 from service.train.round import Recipe, Trained
 from service.window.drift import Reference
@@ -19,19 +19,27 @@ LEAD = "main"
 
 @dataclass(frozen=True)
 class Standing:
-    """A published checkpoint's model, with the data drift reference of its training data."""
+    """A published checkpoint's model, with the data drift reference of its training data.
+
+    ``follows`` tells, by partition, the offset after the last that it and its ancestors have learnt from.
+    """
 
     checkpoint_id: str
     model: LearnedModel
     reference: Reference
+    follows: Mapping[Partition, int] = field(default_factory=dict)
 
     @classmethod
     def from_parts(
-        cls, checkpoint_id: str, tensors: Mapping[str, NDArray[Any]], encoder: Mapping[str, Any]
+        cls,
+        checkpoint_id: str,
+        tensors: Mapping[str, NDArray[Any]],
+        encoder: Mapping[str, Any],
+        follows: Mapping[Partition, int] | None = None,
     ) -> "Standing":
         """Return what a checkpoint's parts describe; raises ValueError or KeyError when they do not fit."""
         model = LearnedModel.from_parts(tensors, encoder)
-        return cls(checkpoint_id, model, Reference.from_json(encoder["reference"]))
+        return cls(checkpoint_id, model, Reference.from_json(encoder["reference"]), follows or {})
 
 
 @dataclass(frozen=True)

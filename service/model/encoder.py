@@ -6,6 +6,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from service.model.features import FeatureColumns
@@ -60,6 +61,12 @@ class Encoder:
             torch.from_numpy(absent[:, self.nullable_numbers].astype(np.float32)),
             torch.from_numpy(old),
         )
+
+    def standard_targets(self, targets: FloatArray) -> NDArray[np.float32]:
+        """Return a regression's targets [n] as its network learns them, clipped as its inputs are."""
+        with np.errstate(over="ignore"):
+            standard = np.clip((targets - self.target_mean) / self.target_scale, -LIMIT, LIMIT)
+        return standard.astype(np.float32)
 
     def vocabulary(self) -> Categories:
         """Return the categories as they were, for reading text at serving time."""

@@ -10,6 +10,13 @@ from service.records import FloatArray
 MEMORY_EVENTS = 100_000
 """From this many events on, old ones fade: statistics follow a drifting stream, yet move slowly under a network."""
 
+SURE_EVENTS = 100
+"""From this many values on, the scale of a column is known well enough to tell an outlier."""
+
+REACH = 10.0
+"""An outlier counts as so many deviations from the mean: one sentinel must not blow a scale up for good, while a
+column that really grew keeps pushing and is followed within some batches."""
+
 _LARGEST = 1e100
 """Beyond it a square would overflow; a value this far out says nothing about scale."""
 
@@ -31,6 +38,9 @@ class Normaliser:
         if not len(values):
             return
         present = np.isfinite(values) & (np.abs(values) < _LARGEST)
+        sure = self.counts >= SURE_EVENTS
+        reach = np.where(sure, REACH * self.scales, np.inf)
+        values = np.clip(values, self.means - reach, self.means + reach)
         new = present.sum(axis=0).astype(np.float64)
         divisor = np.maximum(new, 1.0)
         kept = np.where(present, values, 0.0)

@@ -31,7 +31,7 @@ class Material:
     def __init__(self, encoder: Encoder, examples: Examples) -> None:
         self.inputs: Inputs = encoder.inputs(examples.numbers, examples.codes)
         self.targets: Tensor = (
-            torch.from_numpy(((examples.targets - encoder.target_mean) / encoder.target_scale).astype(np.float32))
+            torch.from_numpy(encoder.standard_targets(examples.targets))
             if encoder.task == "regression"
             else torch.from_numpy(examples.targets.astype(np.int64))
         )
@@ -48,7 +48,7 @@ class Material:
 def train_round(given: Round, beat: Beat = lambda: None) -> Outcome:
     """Train every challenger of a round and return what became of them.
 
-    ``beat`` is called at least every few steps, to show that the work goes on.
+    ``beat`` is called at every step, to show that the work goes on.
     Raises RoundFailedError (``not_finite``) when a loss is no number.
     """
     began = time.perf_counter()
@@ -100,11 +100,16 @@ def _train(given: Round, challenger: Challenger, beat: Beat) -> Trained:
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):
             raise RoundFailedError(f"the loss became {losses[-1]} at step {step} of {challenger.name}", "not_finite")
-        if step % settings.stopping_every_steps == 0 or step == steps:
-            beat()
-            if best.enough(network, _mean_loss(network, held, given.encoder)):
-                break
+        beat()
+        checked = step % settings.stopping_every_steps == 0 or step == steps
+        if checked and best.enough(network, _mean_loss(network, held, given.encoder)):
+            break
     weights, stopping_loss = best.weights(network)
+    broken = [name for name, array in weights.items() if not np.isfinite(array).all()]
+    if broken:
+        raise RoundFailedError(
+            f"{broken[0]} of {challenger.name} is not finite after {len(losses)} steps", "not_finite"
+        )
     return Trained(
         name=challenger.name,
         weights=weights,

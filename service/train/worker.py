@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +21,8 @@ import torch
 from service.errors import RoundFailedError
 from service.train.fit import train_round
 from service.train.round import read_round, write_outcome
+
+BEAT_SECONDS = 1.0
 
 
 def work(niceness: int) -> None:
@@ -39,13 +42,26 @@ def work(niceness: int) -> None:
 
 def _one_round(directory: Path, answers: TextIO) -> None:
     try:
-        write_outcome(directory, train_round(read_round(directory), lambda: _say(answers, {"beat": True})))
+        write_outcome(directory, train_round(read_round(directory), _Pulse(answers).beat))
     except RoundFailedError as error:
         _say(answers, {"failed": str(directory), "cause": error.cause, "message": str(error)})
     except Exception as error:  # noqa: BLE001 - whatever a round raises, the worker lives on and tells
         _say(answers, {"failed": str(directory), "cause": "error", "message": f"{type(error).__name__}: {error}"})
     else:
         _say(answers, {"done": str(directory)})
+
+
+class _Pulse:
+    """Tells that a round goes on, at most once a second however short its steps are."""
+
+    def __init__(self, answers: TextIO) -> None:
+        self._answers = answers
+        self._told = time.monotonic()
+
+    def beat(self) -> None:
+        if time.monotonic() - self._told >= BEAT_SECONDS:
+            self._told = time.monotonic()
+            _say(self._answers, {"beat": True})
 
 
 def _listen(asked: queue.Queue[str]) -> None:

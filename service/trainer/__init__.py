@@ -12,7 +12,7 @@ import structlog
 import torch
 
 from service.configuration import require_schema
-from service.errors import LeaseHeldError
+from service.errors import LeaseHeldError, StoreError
 from service.ingest.connect import open_sink, open_source
 from service.ingest.dead_letters import DeadLetters
 from service.learner.learner import Learner
@@ -75,7 +75,7 @@ def learn(
     if fence is None:
         return
     with ExitStack() as cleanup:
-        cleanup.callback(lease.release)
+        cleanup.callback(_let_go, lease)
         worker = TrainingWorker(settings.train.worker, observer)
         cleanup.callback(worker.stop)
         worker.start()
@@ -101,6 +101,14 @@ def learn(
             loop.close(worker.stop)
             gc.unfreeze()  # else the interpreter's end cannot take the libraries apart, and they complain
         log.info("trainer stopped", events=learner.counts["accepted"])
+
+
+def _let_go(lease: Lease) -> None:
+    """Give the lease back; where that cannot be written, it lapses by itself."""
+    try:
+        lease.release()
+    except StoreError as error:
+        log.warning("the lease could not be given back", problem=str(error))
 
 
 def _acquire(lease: Lease, stop: Event, ready: Readiness, *, standby: bool) -> int | None:

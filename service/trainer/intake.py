@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -17,14 +19,37 @@ log = structlog.get_logger(__name__)
 
 Refused = tuple[RecordBatch, list[Refusal]]
 
+RECORD_BYTES = 512
+"""Of a record beside key and value: headers, refusal, objects."""
+
 LONGEST_PAUSE_SECONDS = 2.0
+
+
+def only_refused(batch: RecordBatch, refusals: Sequence[Refusal]) -> Refused:
+    """Return the refused records of a batch alone, so that the others' bytes are not kept with them."""
+    rows = [refusal.index for refusal in refusals]
+    kept = RecordBatch(
+        batch.source,
+        batch.offsets[rows],
+        batch.timestamps_ms[rows],
+        [batch.values[row] for row in rows],
+        [batch.keys[row] for row in rows],
+        [batch.headers[row] for row in rows],
+    )
+    return kept, [replace(refusal, index=index) for index, refusal in enumerate(refusals)]
+
+
+def weight(batch: RecordBatch) -> int:
+    """Return about how many bytes a batch takes in memory, its objects included."""
+    sizes = (len(part or b"") for column in (batch.values, batch.keys) for part in column)
+    return sum(sizes) + RECORD_BYTES * len(batch)
 
 
 class Intake:
     """One thread's way from the source to the learner.
 
-    ``problem`` says in one line why nothing comes in, None while all is well. Records that did not fit are kept, with
-    the batch that holds their bytes, until ``take_refused``.
+    ``problem`` says in one line why nothing comes in, None while all is well. Records that did not fit are kept until
+    ``take_refused``.
     """
 
     def __init__(self, settings: Source, source: EventSource, learner: Learner, observer: Observer) -> None:
@@ -60,9 +85,9 @@ class Intake:
         return 0.0
 
     @property
-    def refused_waiting(self) -> int:
-        """How many refused records wait to be taken."""
-        return sum(len(refusals) for _, refusals in self._refused)
+    def refused_bytes(self) -> int:
+        """The size of the refused records that wait to be taken, 0 if there are none."""
+        return sum(weight(batch) for batch, _ in self._refused)
 
     def take_refused(self) -> list[Refused]:
         """Hand over the refused records, for the dead letters."""
@@ -81,7 +106,7 @@ class Intake:
         self._learner.advance(batch.source, int(batch.offsets[0]), int(batch.offsets[-1]) + 1, len(refusals))
         self._observer.consumed(topic, partition, len(batch))
         if refusals:
-            self._refused.append((batch, refusals))
+            self._refused.append(only_refused(batch, refusals))
             for reason, events in Counter(refusal.reason for refusal in refusals).items():
                 self._observer.refused(reason, events)
 

@@ -26,8 +26,8 @@ from service.trainer.rounds import RoundRunner
 
 log = structlog.get_logger(__name__)
 
-MOST_REFUSED_WAITING = 10_000
-"""Refused records held in memory; beyond, polling waits until the dead letters take them."""
+MOST_REFUSED_BYTES = 64 * 2**20
+"""Size of refused records held in memory; beyond, polling waits until the dead letters take them."""
 
 LETTERS_SECONDS = 0.5
 """Refused records wait about so long in memory, shorter than a snapshot may take to come."""
@@ -55,7 +55,9 @@ class TrainerLoop:
         self._scribe = ThreadPoolExecutor(1, thread_name_prefix="scribe")
         self._promotion = Promotion(learner, self._intake, publisher, runner, self._scribe, observer)
         self._saving: tuple[Future[None], dict[Partition, int], list[Refused]] | None = None
-        self._reporting: Future[Standing | None] | None = None
+        self._reporting: tuple[Future[Standing | None], int] | None = None
+        self._by_hand: tuple[Standing, int] | None = None
+        self._clean = True
         self._saved_positions: dict[Partition, int] | None = None
         self._save_at = self._report_at = 0.0
         # A report renews the lease, which must happen several times before it would lapse.
@@ -74,25 +76,29 @@ class TrainerLoop:
         """
         self._learner.start_clock(time.monotonic())
         self._source.seek(self._learner.positions)
+        self._clean = False
         while not stop.is_set():
             pause = self._intake.step() if self._may_poll() else self._settings.source.poll_timeout_seconds
             self._advance(time.monotonic())
             if pause:
                 stop.wait(pause)
+        self._clean = True
 
     def close(self, stop_worker: Callable[[], None]) -> None:
         """Stop in the order that loses nothing.
 
         1. The round in flight is abandoned; its events are new again in the snapshot.
         2. A publication in flight ends: it is short, and half of it would be finished by the next start anyway.
-        3. The last snapshot is saved, and Kafka's committed offsets follow it.
+        3. The last snapshot is saved, and Kafka's committed offsets follow it; not after an error, which may have
+           come between the state and the positions that it stands for.
         """
         stop_worker()  # 1
         try:
             self._promotion.finish()  # 2
             self._settle()
-            self._save()  # 3
-            self._settle()
+            if self._clean:
+                self._save()  # 3
+                self._settle()
         except LeaseLostError as error:
             log.warning("nothing more is saved", problem=str(error))
         self._scribe.shutdown(wait=True)
@@ -103,14 +109,16 @@ class TrainerLoop:
             self._saved()
 
     def _may_poll(self) -> bool:
-        return self._intake.refused_waiting + self._publisher.unburied < MOST_REFUSED_WAITING
+        return self._intake.refused_bytes + self._publisher.unburied_bytes < MOST_REFUSED_BYTES
 
     def _advance(self, now: float) -> None:
-        self._promotion.advance(now)
+        self._promotion.advance(now, may_begin=self._by_hand is None)
+        if self._by_hand is not None and self._promotion.idle:
+            self._stand(*self._by_hand)
         if self._saving is not None and self._saving[0].done():
             self._saved()
-        if self._reporting is not None and self._reporting.done():
-            self._reported(self._reporting)
+        if self._reporting is not None and self._reporting[0].done():
+            self._reported(*self._reporting)
         if self._saving is None and not self._promotion.publishing and now >= self._save_due():
             self._save_at = now + self._settings.trainer.snapshot_seconds
             self._save()
@@ -120,13 +128,13 @@ class TrainerLoop:
 
     def _save_due(self) -> float:
         """Return when to save next: refused records do not wait long for their place among the dead letters."""
-        if not self._intake.refused_waiting:
+        if not self._intake.refused_bytes:
             return self._save_at
         return min(self._save_at, self._save_at - self._settings.trainer.snapshot_seconds + LETTERS_SECONDS)
 
     def _save(self) -> None:
         positions = dict(self._learner.positions)
-        if not positions or (positions == self._saved_positions and not self._intake.refused_waiting):
+        if not positions or (positions == self._saved_positions and not self._intake.refused_bytes):
             return
         refused = self._intake.take_refused()
         task = self._scribe.submit(self._publisher.save, capture(self._learner), refused)
@@ -161,9 +169,10 @@ class TrainerLoop:
             observer.drifted(feature, "psi", score)
         champion = learner.roles.champion.checkpoint_id if learner.roles.champion else None
         status = status_of(self._settings, learner, self._source.lag(), drift, self.problem)
-        self._reporting = self._scribe.submit(self._publisher.report, status, champion)
+        task = self._scribe.submit(self._publisher.report, status, champion)
+        self._reporting = (task, self._promotion.publications)
 
-    def _reported(self, reporting: Future[Standing | None]) -> None:
+    def _reported(self, reporting: Future[Standing | None], publications: int) -> None:
         self._reporting = None
         try:
             promoted = reporting.result()
@@ -173,7 +182,13 @@ class TrainerLoop:
             self._trouble("status", str(error))
             return
         self._well("status")
-        if promoted is not None and not self._promotion.publishing:
+        if promoted is not None:
+            self._by_hand = (promoted, publications)  # no new round begins until it is taken over
+
+    def _stand(self, promoted: Standing, publications: int) -> None:
+        """Take an operator's promotion over, unless the gate has promoted since: then the pointer is the gate's."""
+        self._by_hand = None
+        if publications == self._promotion.publications:
             self._learner.stand(promoted)
             log.info("an operator's promotion is taken over", checkpoint=promoted.checkpoint_id)
 

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import structlog
 
@@ -11,23 +12,35 @@ from service.learner.learner import Learner
 from service.learner.state import capture
 from service.observer import Observer
 from service.store.manifest import fresh_id
-from service.train.round import Outcome
+from service.train.round import Outcome, Round
 from service.trainer.intake import Intake, Refused
 from service.trainer.publisher import Publisher
 from service.trainer.report import decision_entry, failure_entry, tell
 from service.trainer.rounds import RoundRunner
+from service.validate.gate import Decision
 
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE_SECONDS = 60.0
 
-Publication = tuple[Future[None], Candidate, str, list[Refused]]
+
+@dataclass(frozen=True)
+class Publication:
+    """A candidate on its way out: what it came from, and what must be undone should it not arrive."""
+
+    task: Future[None]
+    candidate: Candidate
+    checkpoint_id: str
+    refused: list[Refused]
+    outcome: Outcome
+    events: int
 
 
 class Promotion:
     """Carries one round at a time from its trigger to its end; ``advance`` is called often and never waits.
 
-    ``scribe`` is the thread of everything that is written to the store, one after the other.
+    ``scribe`` is the thread of everything that is written to the store, one after the other; ``publications`` counts
+    those that ended.
     """
 
     def __init__(
@@ -48,6 +61,7 @@ class Promotion:
         self._trainer = ThreadPoolExecutor(1, thread_name_prefix="round")
         self._training: Future[Outcome] | None = None
         self._publishing: Publication | None = None
+        self.publications = 0
         self._next_at = 0.0
         self._failures = 0
 
@@ -56,13 +70,18 @@ class Promotion:
         """Whether a candidate is on its way out, so that what is saved now must already know it."""
         return self._publishing is not None
 
-    def advance(self, now: float) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether no round is in flight."""
+        return self._training is None and self._publishing is None
+
+    def advance(self, now: float, *, may_begin: bool) -> None:
         """Take note of what has ended, and begin a round if one is due; ``now`` is of the steady clock."""
         if self._training is not None and self._training.done():
             self._judge(self._training)
-        if self._publishing is not None and self._publishing[0].done():
+        if self._publishing is not None and self._publishing.task.done():
             self._adopt(self._publishing)
-        if self._training is None and self._publishing is None and now >= self._next_at:
+        if self.idle and may_begin and now >= self._next_at:
             reason = self._learner.due(now)
             if reason is not None:
                 self._training = self._trainer.submit(self._runner.run, self._learner.begin_round(reason, now))
@@ -71,69 +90,77 @@ class Promotion:
         """Wait for the round in flight, whose worker was stopped, and for a publication: half of one helps nobody."""
         self._trainer.shutdown(wait=True)
         if self._publishing is not None:
-            self._publishing[0].exception()
+            self._publishing.task.exception()
             self._adopt(self._publishing)
 
     def _judge(self, training: Future[Outcome]) -> None:
         self._training = None
-        learner, given = self._learner, self._learner.in_flight
+        learner, given, events = self._learner, self._learner.in_flight, self._learner.in_flight_events
+        began = time.perf_counter()
         try:
             outcome = training.result()
+            decision, candidate = learner.conclude(outcome)
         except RoundFailedError as error:
-            learner.abandon()
-            self._fail(str(error))
-            self._write(failure_entry(given, error.cause, str(error)))
+            learner.abandon(diverged=error.cause == "not_finite")
+            self._fail(given, error.cause, str(error))
             return
-        self._failures = 0
-        began = time.perf_counter()
-        decision, candidate = learner.conclude(outcome)
+        except Exception as error:
+            log.exception("a round ended in a way that nobody foresaw")
+            learner.abandon(diverged=True)
+            self._fail(given, "error", f"{type(error).__name__}: {error}")
+            return
         self._observer.phase_ended("validate", time.perf_counter() - began)
         self._observer.trained(outcome.trained[0].training_loss)
         self._observer.decided(decision.decision, decision.reason)
-        checkpoint_id = None
         if candidate is None:
-            self._end("rejected")
+            self._end("rejected", decision, given, outcome, None)
         else:
-            checkpoint_id = fresh_id(given.number)
-            self._publish(candidate, checkpoint_id)
-        means = learner.prequential.means()
-        tell(decision, given, checkpoint_id, means)
-        self._write(decision_entry(decision, given, outcome, checkpoint_id, means))
+            self._publish(candidate, outcome, events)
 
-    def _publish(self, candidate: Candidate, checkpoint_id: str) -> None:
+    def _publish(self, candidate: Candidate, outcome: Outcome, events: int) -> None:
+        checkpoint_id = fresh_id(candidate.given.number)
         refused = self._intake.take_refused()
         state = capture(self._learner, (candidate, checkpoint_id))
         keep = [one for one in self._learner.roles.ids().values() if one is not None]
         task = self._scribe.submit(self._publisher.publish, candidate, checkpoint_id, state, refused, keep)
-        self._publishing = (task, candidate, checkpoint_id, refused)
+        self._publishing = Publication(task, candidate, checkpoint_id, refused, outcome, events)
 
-    def _adopt(self, publication: Publication) -> None:
-        task, candidate, checkpoint_id, refused = publication
+    def _adopt(self, given: Publication) -> None:
         self._publishing = None
+        self.publications += 1
         try:
-            task.result()
+            given.task.result()
         except LeaseLostError:
             raise
         except (StoreError, SourceUnavailableError) as error:
-            self._intake.give_back(refused)
-            self._fail(f"checkpoint {checkpoint_id} could not be published: {error}")
+            self._intake.give_back(given.refused)
+            self._learner.new_events += given.events
+            self._fail(given.candidate.given, "store", f"{given.checkpoint_id} could not be published: {error}")
             return
         first = self._learner.roles.champion is None
-        self._learner.adopt(candidate, checkpoint_id)
-        if not first:
-            self._end("promoted")
+        self._learner.adopt(given.candidate, given.checkpoint_id)
+        decision, inputs = given.candidate.decision, given.candidate.given
+        self._end("first" if first else "promoted", decision, inputs, given.outcome, given.checkpoint_id)
 
-    def _end(self, outcome: str) -> None:
-        self._learner.outcomes[outcome] += 1
-        self._observer.round_ended(outcome)
+    def _end(self, how: str, decision: Decision, given: Round, outcome: Outcome, checkpoint_id: str | None) -> None:
+        """Count and tell a round that came to its decision; the first checkpoint is no promotion."""
+        self._failures = 0
+        if how in self._learner.outcomes:
+            self._learner.outcomes[how] += 1
+            self._observer.round_ended(how)
+        means = self._learner.prequential.means()
+        tell(decision, given, checkpoint_id, means)
+        self._write(decision_entry(decision, given, outcome, checkpoint_id, means))
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, given: Round, cause: str, problem: str) -> None:
         """Count a failed round, and pause before the next: whatever broke it needs time, and a person."""
-        self._end("failed")
+        self._learner.outcomes["failed"] += 1
+        self._observer.round_ended("failed")
         pause = min(2.0**self._failures, LONGEST_PAUSE_SECONDS)
         self._failures += 1
         self._next_at = time.monotonic() + pause
-        log.warning("round failed; the champion stays", problem=problem, next_try_seconds=pause)
+        log.warning("round failed; the champion stays", round=given.number, problem=problem, next_try_seconds=pause)
+        self._write(failure_entry(given, cause, problem))
 
     def _write(self, entry: dict[str, object]) -> None:
         """Append to the journal in the background; a journal that cannot be written is not worth a stop."""

@@ -10,20 +10,23 @@ import structlog
 import torch
 
 import service
+from service.errors import CheckpointDamagedError, SnapshotMismatchError, StoreError, StoreUnavailableError
 from service.ingest.dead_letters import DeadLetters
 from service.learner.candidate import Candidate
 from service.learner.roles import Standing
+from service.model.encoder import Encoder
 from service.observer import Observer
+from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.clock import utc_text
-from service.store.fingerprint import model_fingerprint, model_values, schema_fingerprint, schema_values
+from service.store.fingerprint import difference, model_fingerprint, model_values, schema_fingerprint, schema_values
 from service.store.journal import Journal
 from service.store.lease import Lease
 from service.store.manifest import DataRange, Manifest
 from service.store.snapshot import SnapshotStore
 from service.store.status import write_status
-from service.trainer.intake import Refused
+from service.trainer.intake import Refused, weight
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +40,8 @@ class Publisher:
     """Makes things durable, in the one order that survives a crash at any instant.
 
     Every method may raise StoreUnavailableError or SourceUnavailableError (dead letters), after which it may be tried
-    again, and LeaseLostError, after which it may not. ``unburied`` counts the dead letters taken over and not durable.
+    again, and LeaseLostError, after which it may not. ``unburied_bytes`` is the size of the dead letters that are not
+    durable yet.
     """
 
     def __init__(self, settings: Settings, lease: Lease, fence: int, letters: DeadLetters, observer: Observer) -> None:
@@ -45,12 +49,13 @@ class Publisher:
         identity = schema_values(settings) | model_values(settings)
         self.snapshots = SnapshotStore(settings.trainer.state_path / "snapshots", identity)
         self._journal = Journal(settings.store.path / "decisions.jsonl")
+        self._wanted = identity
         self._settings = settings
         self._lease = lease
         self._fence = fence
         self._letters = letters
         self._observer = observer
-        self.unburied = 0
+        self.unburied_bytes = 0
 
     def sweep(self) -> None:
         """Remove what a crashed predecessor left half-written."""
@@ -78,15 +83,27 @@ class Publisher:
         began = time.perf_counter()
         self._lease.check()
         self.bury(refused)  # 1
-        checkpoint = self._checkpoint(candidate, checkpoint_id)
-        self.checkpoints.write(checkpoint, fence_check=self._lease.check)  # 2
+        lineage = state[1]["roles"]["frozen"] if state is not None else checkpoint_id
+        self.checkpoints.write(  # 2
+            self._checkpoint(candidate, checkpoint_id, lineage), fence_check=self._lease.check
+        )
         if state is not None:
             self.snapshots.save(*state)  # 3
-        self.checkpoints.point(  # 4
-            checkpoint_id, reason=candidate.decision.reason, by=GATE, fence_check=self._lease.check
-        )
-        self.checkpoints.prune({checkpoint_id, *roles})  # 5
+        self._point(checkpoint_id, candidate.decision.reason)  # 4
+        try:
+            self.checkpoints.prune({checkpoint_id, *roles})  # 5
+        except StoreError as error:
+            log.warning("old checkpoints stay", problem=str(error))
         self._observer.phase_ended("publish", time.perf_counter() - began)
+
+    def _point(self, checkpoint_id: str, reason: str) -> None:
+        try:
+            self.checkpoints.point(checkpoint_id, reason=reason, by=GATE, fence_check=self._lease.check)
+        except StoreUnavailableError:
+            # The move itself may have happened, and only its durability be in doubt: then servers follow it already.
+            pointer = self.checkpoints.latest()
+            if pointer is None or pointer.id != checkpoint_id:
+                raise
 
     def save(self, state: State, refused: list[Refused]) -> None:
         """Save a snapshot, once the dead letters before its positions are durable."""
@@ -101,9 +118,9 @@ class Publisher:
         while refused:
             batch, refusals = refused.pop(0)
             self._letters.add(batch, refusals)
-            self.unburied += len(refusals)
-        self._letters.flush()
-        self.unburied = 0
+            self.unburied_bytes += weight(batch)
+        self._letters.flush(self._settings.trainer.grace_seconds / 2)
+        self.unburied_bytes = 0
 
     def record(self, entry: Mapping[str, Any]) -> None:
         """Append a decision to the journal."""
@@ -122,19 +139,38 @@ class Publisher:
         return self.standing(pointer.id)
 
     def standing(self, checkpoint_id: str) -> Standing:
-        """Read a published checkpoint; raises as CheckpointStore.read does."""
-        checkpoint = self.checkpoints.read(checkpoint_id)
-        return Standing.from_parts(checkpoint_id, checkpoint.tensors, checkpoint.encoder)
+        """Read a published checkpoint; raises as CheckpointStore.read does, and as ``standing_of``."""
+        return self.standing_of(self.checkpoints.read(checkpoint_id))
 
-    def _checkpoint(self, candidate: Candidate, checkpoint_id: str) -> Checkpoint:
+    def standing_of(self, checkpoint: Checkpoint) -> Standing:
+        """Return a checkpoint as a model that can learn on under the present settings.
+
+        Raises SnapshotMismatchError when it was made for another schema or network, CheckpointDamagedError when its
+        parts do not fit one another.
+        """
+        manifest = checkpoint.manifest
+        try:
+            encoder = Encoder.from_json(checkpoint.encoder)
+            follows = {Partition(span.topic, span.partition): span.last + 1 for span in manifest.data}
+            standing = Standing.from_parts(manifest.id, checkpoint.tensors, checkpoint.encoder, follows)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointDamagedError(f"checkpoint {manifest.id}: its parts do not fit together: {error}") from None
+        differs = difference(_made_for(encoder), self._wanted)
+        if differs:
+            raise SnapshotMismatchError(
+                f"{self._settings.store.path}: checkpoint {manifest.id} was made under another configuration "
+                f"({differs}); put the configuration back, or choose another store.path and trainer.state_path"
+            )
+        return standing
+
+    def _checkpoint(self, candidate: Candidate, checkpoint_id: str, lineage: str) -> Checkpoint:
         given, decision = candidate.given, candidate.decision
-        parent = given.parent
         recipe = next(one.recipe for one in given.challengers if one.name == decision.challenger)
         manifest = Manifest(
             id=checkpoint_id,
             round=given.number,
-            parent=parent,
-            lineage=self.checkpoints.manifest(parent).lineage if parent else checkpoint_id,
+            parent=given.parent,
+            lineage=lineage,
             created_at=utc_text(time.time()),
             trained_until=utc_text(given.trained_until_ms / 1_000),
             trigger=given.trigger,
@@ -152,6 +188,20 @@ class Publisher:
             fence=self._fence,
         )
         return Checkpoint(manifest, candidate.model.weights(), candidate.encoder_json())
+
+
+def _made_for(encoder: Encoder) -> dict[str, Any]:
+    """Return of a checkpoint what ``schema_values`` and ``model_values`` are of the settings; labels as configured."""
+    schema = encoder.schema
+    values: dict[str, Any] = {
+        "task": encoder.task,
+        "numeric": list(schema.numeric),
+        "boolean": list(schema.boolean),
+        "categorical": list(schema.categorical),
+        "nullable": sorted(schema.nullable),
+        **encoder.network.model_dump(mode="json", exclude={"dropout"}),
+    }
+    return values | ({"labels": list(schema.labels)} if schema.labels else {})
 
 
 def versions() -> dict[str, str]:

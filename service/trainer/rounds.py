@@ -1,5 +1,6 @@
 """Carries rounds out for the trainer, in a background thread: writes the directory, has the worker train it."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -39,10 +40,12 @@ class RoundRunner:
         except OSError as error:
             raise RoundFailedError(f"{directory}: the round cannot be written: {error.strerror}", "error") from None
         except RoundFailedError as error:
-            (directory / FAILED).write_text(f"{error.cause}: {error}\n")
+            with contextlib.suppress(OSError):  # a full disk may be why the round failed
+                (directory / FAILED).write_text(f"{error.cause}: {error}\n")
             raise
         finally:
-            self._tidy()
+            with contextlib.suppress(OSError):
+                self._tidy()
         self._observer.phase_ended("train", outcome.seconds)
         return outcome
 

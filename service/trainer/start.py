@@ -6,7 +6,9 @@ from service.errors import CheckpointDamagedError, CheckpointMissingError, Store
 from service.learner.learner import Learner
 from service.learner.roles import Standing
 from service.learner.state import restore, resume_from
+from service.store.clock import utc_seconds
 from service.store.manifest import age
+from service.store.pointer import Pointer
 from service.trainer.publisher import GATE, Publisher
 
 log = structlog.get_logger(__name__)
@@ -15,34 +17,39 @@ log = structlog.get_logger(__name__)
 def go_on(learner: Learner, publisher: Publisher) -> str:
     """Put the learner where it left off and return, in one line, where that was.
 
-    Raises SnapshotMismatchError when the state belongs to another schema or model, and StoreError when neither the
-    champion nor any other checkpoint can be read.
+    Raises SnapshotMismatchError when state or model belong to another schema or network, and StoreError when there
+    should be a champion and no checkpoint is whole.
     """
-    where = _restore(learner, publisher)
+    saved = publisher.snapshots.load()
+    where = _from_checkpoint(learner, publisher) if saved is None else None
+    if saved is not None:
+        arrays, meta = saved
+        champion: str | None = meta["roles"]["champion"]
+        restore(learner, arrays, meta, lambda one: _former(publisher, one, is_champion=one == champion))
+        _settle_pointer(learner, publisher)
+        where = f"at the snapshot, round {learner.counts['rounds']}, champion {champion or 'not made yet'}"
     # Checkpoints are named after rounds: their numbers go on from the highest, also where the state is older.
     known = publisher.checkpoints.entries()
     learner.counts["rounds"] = max([learner.counts["rounds"], *(age(entry.id)[0] for entry in known)])
-    return where
+    return where or "at the beginning: no model yet, the first trigger makes one"
 
 
-def _restore(learner: Learner, publisher: Publisher) -> str:
-    saved = publisher.snapshots.load()
-    if saved is not None:
-        arrays, meta = saved
-        champion = meta["roles"]["champion"]
+def _former(publisher: Publisher, checkpoint_id: str, *, is_champion: bool) -> Standing | None:
+    """Read the checkpoint of a role; a damaged champion is replaced by what serves in its place."""
+    try:
+        return publisher.standing(checkpoint_id)
+    except (CheckpointDamagedError, CheckpointMissingError) as error:
+        if not is_champion:
+            log.warning("checkpoint of a former role cannot be read", problem=str(error))
+            return None
+        substitute = publisher.checkpoints.newest_sound()
+        if substitute is None:
+            raise
+        log.warning("the champion cannot be read; the one before takes its place", problem=str(error))
+        return publisher.standing_of(substitute)
 
-        def load(checkpoint_id: str) -> Standing | None:
-            try:
-                return publisher.standing(checkpoint_id)
-            except (CheckpointDamagedError, CheckpointMissingError) as error:
-                if checkpoint_id == champion:
-                    raise
-                log.warning("checkpoint of a former role cannot be read", problem=str(error))
-                return None
 
-        restore(learner, arrays, meta, load)
-        _settle_pointer(learner, publisher)
-        return f"at the snapshot, round {learner.counts['rounds']}, champion {champion or 'not made yet'}"
+def _from_checkpoint(learner: Learner, publisher: Publisher) -> str | None:
     checkpoint = publisher.checkpoints.newest_sound()
     if checkpoint is None:
         if publisher.checkpoints.latest() is not None:
@@ -50,23 +57,27 @@ def _restore(learner: Learner, publisher: Publisher) -> str:
                 f"{publisher.checkpoints.path}: no checkpoint is whole; restore the folder from a copy, "
                 "or move it away to begin anew"
             )
-        return "at the beginning: no model yet, the first trigger makes one"
+        return None
     manifest = checkpoint.manifest
-    champion_standing = Standing.from_parts(manifest.id, checkpoint.tensors, checkpoint.encoder)
-    frozen = publisher.standing(manifest.lineage) if manifest.lineage != manifest.id else champion_standing
-    resume_from(learner, champion_standing, frozen, checkpoint.encoder)
-    for span in manifest.data:
-        learner.begin_at(span.topic, span.partition, span.last + 1)
+    champion = publisher.standing_of(checkpoint)
+    frozen = publisher.standing(manifest.lineage) if manifest.lineage != manifest.id else champion
+    resume_from(learner, champion, frozen, checkpoint.encoder)
+    for source, following in champion.follows.items():
+        learner.begin_at(source.topic, source.partition, following)
+    if manifest.trained_until is not None:
+        learner.trained_until_ms = int(utc_seconds(manifest.trained_until) * 1_000)
     return f"at checkpoint {manifest.id}, without a snapshot"
 
 
 def _settle_pointer(learner: Learner, publisher: Publisher) -> None:
-    """Make pointer and snapshot agree: a crash, or an operator, may have come between them."""
+    """Make pointer and snapshot agree: a crash, an operator or damage may have come between them."""
     champion = learner.roles.champion
-    pointer = publisher.checkpoints.latest()
-    if champion is None or (pointer is not None and pointer.id == champion.checkpoint_id):
+    if champion is None:
         return
-    if pointer is not None and pointer.by != GATE:
+    pointer = _pointer(publisher)
+    if pointer is not None and pointer.id == champion.checkpoint_id:
+        return
+    if pointer is not None and pointer.by != GATE and pointer.previous == champion.checkpoint_id:
         learner.stand(publisher.standing(pointer.id))
         log.info("an operator's promotion is taken over", checkpoint=pointer.id, by=pointer.by)
     elif pointer is None or age(pointer.id) < age(champion.checkpoint_id):
@@ -79,3 +90,11 @@ def _settle_pointer(learner: Learner, publisher: Publisher) -> None:
             serving=pointer.id,
             champion=champion.checkpoint_id,
         )
+
+
+def _pointer(publisher: Publisher) -> Pointer | None:
+    try:
+        return publisher.checkpoints.latest()
+    except CheckpointDamagedError as error:
+        log.warning("the pointer is damaged and written anew", problem=str(error))
+        return None

@@ -33,6 +33,7 @@ REASONS = {
     "recent_worse": "provably worse on held-out events",
     "class_floor": "a class would be recognised much less often",
     "memory_worse": "forgets more than gate.max_memory_loss_increase allows",
+    "not_finite": "its loss on held-out events is no number",
     "too_little_evidence": "too few unseen events to judge by",
 }
 """Every reason of a decision, in words."""
@@ -48,6 +49,7 @@ DECISION_REASONS = (
     (REJECT, "class_floor"),
     (REJECT, "memory_worse"),
     (REJECT, "too_little_evidence"),
+    (REJECT, "not_finite"),
 )
 """Which decision can have which reason."""
 
@@ -121,6 +123,7 @@ def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence
     # In this order: the first objection is the reason.
     objections = (
         (not has_forward and not has_recent, "too_little_evidence"),
+        (recent.events > 0 and not np.isfinite(recent.total), "not_finite"),
         (has_forward and not evidence.forward.mean < 0, "forward_not_better"),
         (has_recent and _provably_worse(recent, settings), "recent_worse"),
         (bool(fallen), "class_floor"),

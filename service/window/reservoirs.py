@@ -37,11 +37,13 @@ class Reservoir:
             column[slots[entering]] = getattr(arrived, name)[entering]
 
     def _uniform_slots(self, arrivals: int) -> IntArray:
+        # Free slots first: there are some at the beginning, and after the capacity was raised between two runs.
+        following = self._count + np.arange(arrivals)
         order = self._seen + np.arange(arrivals)
         drawn = (self._random.random(arrivals) * (order + 1)).astype(np.int64)
-        slots = np.where(order < self.capacity, order, np.where(drawn < self.capacity, drawn, -1))
+        slots = np.where(following < self.capacity, following, np.where(drawn < self.capacity, drawn, -1))
         self._seen += arrivals
-        self._count = min(self.capacity, self._seen)
+        self._count = min(self.capacity, self._count + arrivals)
         return slots
 
     def _biased_slots(self, arrivals: int) -> IntArray:

@@ -232,19 +232,83 @@ def test_a_store_that_takes_no_checkpoint_costs_rounds_and_no_more(make: Make) -
     assert running.failure is None
 
 
-def test_a_damaged_champion_is_refused_in_one_line(make: Make) -> None:
-    """A state whose champion cannot be read does not go on from another model in silence."""
-    running = learnt(make())
-    running.stop()
-    name = running.serving()
-    weights = running.folder / "store" / "checkpoints" / str(name) / "model.safetensors"
+def damage(running: Running, name: str) -> None:
+    """Flip a bit in a checkpoint's weights."""
+    weights = running.folder / "store" / "checkpoints" / name / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(bytes(content))
+
+
+def test_a_damaged_champion_is_replaced_by_the_one_before(make: Make) -> None:
+    """Detected by its digest at the start; learning goes on from what serves in its place."""
+    running = learnt(make(gate={"enabled": False}))
+    first = running.serving()
+    running.send(events(200, seed=1))
+    eventually(lambda: running.serving() != first, "a second checkpoint")
+    running.stop()
+    second = running.serving()
+    assert second is not None
+    damage(running, second)
+    running.start()
+    eventually(lambda: running.champion() == first, "the one before to be champion")
+    running.send(events(200, seed=2))
+    eventually(lambda: running.serving() not in (first, second), "learning to go on")
+
+
+def test_a_lost_champion_without_substitute_is_one_clear_error(make: Make) -> None:
+    """With not one whole checkpoint left there is nothing to go on from."""
+    running = learnt(make())
+    running.stop()
+    name = running.serving()
+    assert name is not None
+    damage(running, name)
     running.start()
     failure = running.await_end()
     assert isinstance(failure, StoreError)
-    assert str(name) in str(failure)
+    assert name in str(failure)
+
+
+def test_a_damaged_pointer_is_written_anew(make: Make) -> None:
+    """While the trainer runs it is a trouble that is told; the next start, or promotion, mends it."""
+    running = learnt(make())
+    name = running.serving()
+    pointer = running.folder / "store" / "latest"
+    pointer.write_text("nonsense")
+    assert "latest" in eventually(running.readiness, "readiness to name the trouble")
+    running.stop()
+    assert running.failure is None
+    running.start()
+    eventually(lambda: running.readiness() is None, "the trainer to be well")
+    assert running.serving() == name
+
+
+def test_a_checkpoint_of_another_network_is_refused_without_a_snapshot_too(make: Make) -> None:
+    """Moving the state away does not let a model of other columns or layers be learnt on."""
+    running = learnt(make())
+    running.stop()
+    shutil.rmtree(running.folder / "state")
+    for sections in (
+        {"train": {"model": {"hidden": [9]}}},
+        {"schema": {"numeric": ["b", "a"], "labels": ["no", "yes"]}},
+    ):
+        other = make(**sections)
+        other.start()
+        failure = other.await_end()
+        assert isinstance(failure, SnapshotMismatchError)
+        assert "put the configuration back" in str(failure)
+    again = make()
+    again.start()
+    eventually(lambda: again.champion() == running.serving(), "the same configuration to go on")
+
+
+def test_rounds_that_lose_their_folder_cost_nothing_more(make: Make) -> None:
+    """Somebody tidies up state/rounds by hand while the trainer runs."""
+    running = learnt(make(gate={"enabled": False}))
+    first = running.serving()
+    shutil.rmtree(running.folder / "state" / "rounds")
+    running.send(events(200, seed=1))
+    eventually(lambda: running.serving() != first, "the next round to be published")
 
 
 def test_a_state_of_another_schema_is_refused(make: Make) -> None:

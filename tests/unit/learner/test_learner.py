@@ -123,6 +123,40 @@ def test_a_provably_worse_lineage_goes_on_from_the_champion() -> None:
     assert learner.evidence.sums(LEAD).events == 0
 
 
+def test_one_outlier_does_not_end_learning() -> None:
+    """A feature value and a thousand deviations: the rounds after it still bring better candidates."""
+    learner = learner_of(window={"events": 200, "recent_events": 50})
+    learn_once(learner, separable(400), "000001-aaaaaaaa")
+    odd = separable(1, seed=7)
+    odd.numbers[:] = 1_000.0
+    learner.absorb(odd)
+    reasons = [
+        learn_once(learner, separable(200, seed=number, flipped=True), f"{number:06d}-aaaaaaaa")
+        for number in range(2, 12)
+    ]
+    assert sum(reason in ("forward_better", "no_forward_evidence") for reason in reasons) >= 3
+    assert learner.prequential.means()["champion"][1] < 0.3
+
+
+def test_an_operators_choice_is_what_learning_goes_on_from() -> None:
+    """Challengers restart from it, and the next checkpoint's data begins where its own ended."""
+    learner = learner_of(gate={"enabled": False})
+    source = Partition("events", 0)
+    chosen = None
+    for number in range(3):
+        learner.advance(source, 200 * number, 200 * (number + 1), refused=0)
+        learn_once(learner, separable(200, seed=number), f"{number:06d}-aaaaaaaa")
+        chosen = chosen or learner.roles.champion
+    assert chosen is not None
+    learner.stand(chosen)
+    assert learner.roles.lineages[LEAD].model is chosen.model
+    learner.advance(source, 600, 800, refused=0)
+    learner.absorb(separable(200, seed=9))
+    given = learner.begin_round("new_events", 0.0)
+    assert given.parent == "000000-aaaaaaaa"
+    assert (given.data[0]["first"], given.data[0]["last"]) == (200, 799)
+
+
 def test_data_spans_of_a_chain_do_not_overlap() -> None:
     """On the ancestry of a checkpoint each offset is admitted once."""
     learner = learner_of(gate={"enabled": False})

@@ -35,6 +35,26 @@ def test_a_constant_column_has_scale_one() -> None:
     assert normaliser.scales[0] == 1.0
 
 
+def test_an_outlier_does_not_blow_the_scale_up() -> None:
+    """A sentinel such as 9999, or 1e30, counts as ten deviations once the scale is known."""
+    normaliser = Normaliser(1)
+    normaliser.update(np.random.default_rng(0).normal(size=(1_000, 1)))
+    for outlier in (9_999.0, -1e30, 1e200):
+        normaliser.update(np.array([[outlier]]))
+    assert normaliser.scales[0] < 1.2
+    assert abs(normaliser.means[0]) < 0.1
+
+
+def test_a_column_that_really_grew_is_followed() -> None:
+    """A change of unit, a thousandfold, is taken in within some batches."""
+    normaliser = Normaliser(1)
+    random = np.random.default_rng(0)
+    normaliser.update(random.normal(size=(5_000, 1)))
+    for _ in range(20):
+        normaliser.update(1_000 * random.normal(size=(500, 1)))
+    assert normaliser.scales[0] > 500
+
+
 def test_old_values_fade() -> None:
     """After many times the memory, the statistics are those of the new regime."""
     normaliser = Normaliser(1)

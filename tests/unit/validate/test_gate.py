@@ -120,7 +120,8 @@ def test_a_candidate_that_scores_nan_never_passes() -> None:
     """Broken weights are worse, not unknown."""
     broken = Scores(np.full(ROWS, np.nan), np.ones(ROWS))
     for forward in (-0.1, None):
-        assert judge(evidence(forward=forward, candidate=broken)).decision == "reject"
+        assert judge(evidence(forward=forward, candidate=broken)).reason == "not_finite"
+    assert judge(evidence(rows=10, candidate=broken)).reason == "not_finite"
 
 
 def test_the_best_of_several_that_pass_is_chosen() -> None:

@@ -41,6 +41,21 @@ def test_a_restored_reservoir_goes_on_as_the_original() -> None:
         assert copy.contents().timestamps_ms.tolist() == original.contents().timestamps_ms.tolist()
 
 
+def test_a_raised_capacity_is_filled_by_arrivals_and_by_nothing_else() -> None:
+    """Raising window.replay_events between two runs makes room; no row is held that never arrived."""
+    small = Reservoir(10, 1, 0, 0)
+    small.append(numbered(1, 500))
+    large = Reservoir(100, 1, 0, 0)
+    large.restore(small.contents(), small.state())
+    large.append(numbered(500, 530))
+    held = large.contents().timestamps_ms
+    assert len(large) == 40
+    assert held.min() >= 1
+    assert set(range(500, 530)) <= set(held.tolist())
+    large.append(numbered(530, 2_000))
+    assert len(large) == 100
+
+
 def test_no_room_holds_nothing() -> None:
     """window.replay_events = 0 turns replay off."""
     reservoir = Reservoir(0, 1, 0, 0)
