@@ -8,7 +8,7 @@ from structlog.typing import Processor
 
 from service.settings import Log
 
-QUIET_LOGGERS = ("kafka", "asyncio", "uvicorn", "httpx", "httpcore")
+QUIET_LOGGERS = ("kafka", "asyncio", "uvicorn", "httpx", "httpcore", "torch")
 """Libraries that are heard from warnings on: what they say at info, we say in one clear line."""
 
 

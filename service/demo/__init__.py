@@ -84,6 +84,8 @@ def _run(
             probes.start()
             trainer.start()
             await_ready(settings, server, trainer, readiness, stop)
+            if stop.is_set():
+                raise KeyboardInterrupt
             _say(_where_to_look(settings, rate, drift_every))
             pace = _stream(settings, tally, stop, trainer, events=events, rate=rate, drift_every=drift_every)
         finally:
@@ -119,13 +121,13 @@ def _stream(
             sink.send(settings.source.topic, json.dumps(event).encode())
             sent += 1
         sink.flush()
-        place = _tell_new(journal, place)
+        place = _tell_new(journal, place, tally.events)
     limit = time.monotonic() + SETTLE_SECONDS
     while tally.events < sent and trainer.is_alive() and time.monotonic() < limit:
         time.sleep(STEP_SECONDS)
     seconds = time.monotonic() - began
     sink.close()
-    _tell_new(journal, place)
+    _tell_new(journal, place, tally.events)
     return {"events": sent, "seconds": round(seconds, 3), "events_per_second": round(tally.events / seconds, 1)}
 
 
@@ -136,15 +138,14 @@ def _numbered(stream: Iterator[dict[str, Any]], drift_every: int) -> Iterator[di
         yield {"id": f"loan-{number}", "ts": time.time_ns() // 1_000_000, **event}
 
 
-def _tell_new(journal: Journal, place: int) -> int:
-    """Print the promotions decided since ``place``; return the place to go on from."""
+def _tell_new(journal: Journal, place: int, predicted: int) -> int:
+    """Print the promotions since ``place``, now that so many events are predicted; return the place to go on from."""
     entries, place = journal.read_since(place)
     for entry in entries:
         if entry.get("decision") == "promote":
             newest = {role: 1 - told["error"] for role, told in entry["prequential"].items()}
-            learnt = entry["data"][0]["last"] + 1 if entry["data"] else 0
             _say(
-                f"{learnt:>11,} events: promoted {entry['checkpoint']}, {entry['reason']}; on the newest events "
+                f"{predicted:>11,} events: promoted {entry['checkpoint']}, {entry['reason']}; on the newest events "
                 f"champion {newest['champion']:.1%}, frozen {newest['frozen']:.1%}"
             )
     return place

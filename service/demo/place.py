@@ -58,7 +58,8 @@ def start_server(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
     config = folder / "freshet.yaml"
     config.write_text(yaml.safe_dump(settings.model_dump(mode="json", by_alias=True)))
     command = [sys.executable, "-m", "service", "serve", "--config", str(config)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own interpreter and module
+    # In a group of its own: Ctrl-C is for the demo, which then stops its server.
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0)  # noqa: S603 - our own module
 
 
 def await_ready(

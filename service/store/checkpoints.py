@@ -1,6 +1,7 @@
 """The store that trainer and servers share: sealed checkpoints, and the pointer to the one that serves."""
 
 import json
+import secrets
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import structlog
 from service.errors import CheckpointDamagedError, CheckpointMissingError, StoreError, StoreUnavailableError
 from service.store.arrays import Arrays, pack, unpack
 from service.store.canonical import exact_json
-from service.store.files import make_folder, store_errors, sweep
+from service.store.files import make_folder, replace_file, store_errors, sweep
 from service.store.manifest import Manifest, age, fresh_id, is_id
 from service.store.pointer import Pointer, move_pointer, pointer_lock, read_pointer, succession
 from service.store.sealed import read_manifest, read_sealed, remove_sealed, write_sealed
@@ -20,6 +21,7 @@ from service.store.sealed import read_manifest, read_sealed, remove_sealed, writ
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "model.safetensors"
 ENCODER = "encoder.json"
+IDENTITY = "id"
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +57,16 @@ class CheckpointStore:
         self.path = path
         self.keep = keep
         self._folder = path / CHECKPOINTS
+
+    def identity(self) -> str:
+        """Return the store's own name, by which a state knows where it belongs; only for the holder of the lease."""
+        file = self.path / IDENTITY
+        with store_errors(file):
+            if file.exists():
+                return file.read_text(encoding="ascii").strip()
+        name = secrets.token_hex(8)
+        replace_file(file, f"{name}\n".encode())
+        return name
 
     def new_id(self, round: int) -> str:  # noqa: A002 - a round is what it is called everywhere
         """Return an id above all others: the round's number, or one more than the highest so far."""

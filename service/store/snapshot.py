@@ -10,13 +10,13 @@ from typing import Any
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import CheckpointDamagedError, SnapshotMismatchError, StoreUnavailableError
+from service.errors import CheckpointDamagedError, CheckpointMissingError, SnapshotMismatchError, StoreUnavailableError
 from service.store.arrays import Arrays, pack, unpack
 from service.store.canonical import exact_json
 from service.store.clock import utc_text
 from service.store.files import store_errors, sweep
 from service.store.fingerprint import difference
-from service.store.sealed import read_sealed, remove_sealed, write_sealed
+from service.store.sealed import read_manifest, read_sealed, remove_sealed, write_sealed
 
 FORMAT_VERSION = 1
 ARRAYS = "arrays.safetensors"
@@ -37,13 +37,17 @@ class SnapshotStore:
         self.path = path
         self.identity = dict(identity)
         self.keep = keep
+        self._mine: int | None = None
 
     def save(self, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
-        """Save the whole state, durable once this returns, and drop the oldest; raises StoreUnavailableError.
+        """Save the whole state, durable once this returns, and drop the oldest.
 
-        ``meta`` is JSON; NaN and infinities in it survive.
+        ``meta`` is JSON; NaN and infinities in it survive. Raises StoreUnavailableError, and SnapshotMismatchError
+        when somebody of another identity saves here too: the one would drop the other's state.
         """
         known = self._numbers()
+        if known and known[0] != self._mine:
+            self._check_newest(known[0])
         number = known[0] + 1 if known else 1
         files = {ARRAYS: pack(arrays), META: exact_json(meta)}
         about = {
@@ -53,6 +57,7 @@ class SnapshotStore:
             "identity": self.identity,
         }
         write_sealed(self._folder(number), files, about)
+        self._mine = number
         for old in known[self.keep - 1 :]:
             try:
                 remove_sealed(self._folder(old))
@@ -85,6 +90,13 @@ class SnapshotStore:
     def sweep(self) -> list[str]:
         """Remove what a crashed writer left behind; only for the holder of the lease."""
         return sweep(self.path)
+
+    def _check_newest(self, number: int) -> None:
+        folder = self._folder(number)
+        try:
+            self._check(read_manifest(folder), folder)
+        except (CheckpointDamagedError, CheckpointMissingError, KeyError):
+            return  # whose it was cannot be told; ``load`` passes it over as well
 
     def _check(self, about: Mapping[str, Any], folder: Path) -> None:
         version = about["format_version"]

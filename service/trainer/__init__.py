@@ -21,6 +21,7 @@ from service.metrics import TrainerObserver
 from service.observer import Observer
 from service.probes import ProbeServer
 from service.settings import Settings
+from service.store.files import make_folder
 from service.store.lease import Lease
 from service.train.supervisor import TrainingWorker
 from service.trainer.loop import TrainerLoop
@@ -87,7 +88,7 @@ def learn(
         learner = Learner(settings, observer)
         log.info("trainer starts", where=go_on(learner, publisher), fence=fence, topic=settings.source.topic)
         rounds = settings.trainer.state_path / "rounds"
-        rounds.mkdir(parents=True, exist_ok=True)
+        make_folder(rounds)
         runner = RoundRunner(rounds, settings.train.worker, worker, observer)
         loop = TrainerLoop(settings, source, learner, publisher, runner, observer)
         # What is loaded by now stays: later collections need not look at it (a full one takes 100 ms).

@@ -113,6 +113,7 @@ class Intake:
     def _report(self) -> None:
         now = time.time()
         for (topic, partition), events in self._source.lag().items():
+            self._observer.consumed(topic, partition, 0)  # so that a partition counts from the start
             self._observer.lagged(topic, partition, events)
             self._observer.progressed(topic, partition, now)
         for (topic, partition), events in self._source.gaps().items():

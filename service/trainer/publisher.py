@@ -47,7 +47,9 @@ class Publisher:
     def __init__(self, settings: Settings, lease: Lease, fence: int, letters: DeadLetters, observer: Observer) -> None:
         self.checkpoints = CheckpointStore(settings.store.path, settings.store.keep)
         identity = schema_values(settings) | model_values(settings)
-        self.snapshots = SnapshotStore(settings.trainer.state_path / "snapshots", identity)
+        self.snapshots = SnapshotStore(
+            settings.trainer.state_path / "snapshots", identity | {"store": self.checkpoints.identity()}
+        )
         self._journal = Journal(settings.store.path / "decisions.jsonl")
         self._wanted = identity
         self._settings = settings
