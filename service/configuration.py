@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.errors import ConfigurationError
+from service.setting_checks import CLASH
 from service.settings import Settings
 
 PREFIX = "FRESHET_"
 CONFIG_VARIABLE = "FRESHET_CONFIG"
+NAMED_KEYS = 3
+DEEPEST = 3
+"""No known key lies in more sections; by an alias, YAML can hold itself without end."""
 DEFAULT_FILE = Path("freshet.yaml")
 
 Tree = dict[str, Any]
@@ -54,20 +59,23 @@ def load_settings(
     if chosen is not None or DEFAULT_FILE.exists():
         file = chosen or DEFAULT_FILE
         tree = read_tree(file)
-        origins[""] = str(file)
-    for name, text in sorted(variables.items()):
-        if name.startswith(PREFIX) and ("__" in name or name == PREFIX + "TASK"):
-            key = name.removeprefix(PREFIX).lower().replace("__", ".")
-            _put(tree, key, _parse(text, name), name)
-            origins[key] = name
+        origins = _origins(tree, str(file))
+    _lay_environment_over(tree, origins, variables)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
             message = f"--set {override}: expected section.key=value, for example --set trigger.every_events=100"
             raise ConfigurationError(message)
-        _put(tree, key.strip(), _parse(text, f"--set {key}"), f"--set {key}")
-        origins[key.strip()] = f"--set {key.strip()}"
+        _put(tree, origins, key.strip(), _parse(text, f"--set {key}"), f"--set {key.strip()}")
     return check_tree(tree, origins)
+
+
+def check_with_environment(tree: Tree, name: str, environment: Mapping[str, str] | None = None) -> None:
+    """Raise ConfigurationError unless a tree that is to become the file ``name`` is valid, the environment over it."""
+    over, origins = deepcopy(tree), _origins(tree, name)
+    check_tree(tree, origins)
+    _lay_environment_over(over, origins, os.environ if environment is None else environment)
+    check_tree(over, origins)
 
 
 def check_tree(tree: Tree, origins: Mapping[str, str] | None = None) -> Settings:
@@ -122,7 +130,29 @@ def _parse(text: str, where: str) -> Any:  # noqa: ANN401 - YAML holds anything
         raise ConfigurationError(message) from None
 
 
-def _put(tree: Tree, key: str, value: Any, where: str) -> None:  # noqa: ANN401 - YAML holds anything
+def _origins(tree: Tree, name: str) -> dict[str, str]:
+    """Return where each key comes from, of a tree that comes from one file; "" stands for the file as a whole."""
+    origins = {"": name}
+
+    def collect(below: Tree, above: str) -> None:
+        for key, value in below.items():
+            if isinstance(value, dict) and value and above.count(".") < DEEPEST:
+                collect(value, f"{above}{key}.")
+            else:
+                origins[f"{above}{key}"] = name
+
+    collect(tree, "")
+    return origins
+
+
+def _lay_environment_over(tree: Tree, origins: dict[str, str], variables: Mapping[str, str]) -> None:
+    for name, text in sorted(variables.items()):
+        if name.startswith(PREFIX) and ("__" in name or name == PREFIX + "TASK"):
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            _put(tree, origins, key, _parse(text, name), name)
+
+
+def _put(tree: Tree, origins: dict[str, str], key: str, value: Any, where: str) -> None:  # noqa: ANN401 - YAML holds anything
     *sections, last = key.split(".")
     for section in sections:
         below = tree.setdefault(section, {})
@@ -133,16 +163,21 @@ def _put(tree: Tree, key: str, value: Any, where: str) -> None:  # noqa: ANN401 
             raise ConfigurationError(message)
         tree = below
     tree[last] = value
+    for replaced in [other for other in origins if _is_within(other, key)]:
+        del origins[replaced]
+    origins[key] = where
 
 
 def _explain(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
     parts = [str(part) for part in problem["loc"]]
     key = ".".join(parts)
-    origin = next(
-        (origins[k] for k in sorted(origins, key=len, reverse=True) if k and (key + ".").startswith(k + ".")), None
-    )
-    origin = origin or origins.get("", "")
-    where = f"{origin}: {key}" if origin and key not in origin else origin or key
+    if problem["type"] == CLASH:
+        context = problem["ctx"]
+        found = dict.fromkeys(filter(None, (_origin(one, origins, default="") for one in context["keys"])))
+        return f"{' and '.join(found) or origins.get('') or 'configuration'}: {context['message']}"
+    origin = _origin(key, origins, default=origins.get("", ""))
+    named = origin.startswith("--set ") and key in origin
+    where = f"{origin}: {key}" if origin and not named else origin or key
     if problem["type"] == "extra_forbidden":
         known = sorted(_keys_beside(parts[:-1]))
         close = difflib.get_close_matches(parts[-1], known, n=1)
@@ -150,8 +185,33 @@ def _explain(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
         return f"{where}: unknown key {parts[-1]}; {hint}"
     if problem["type"] == "value_error":
         return f"{where or 'configuration'}: {problem['msg'].removeprefix('Value error, ')}"
-    wanted = problem["msg"][:1].lower() + problem["msg"][1:]
+    wanted = _wanted(problem, parts)
     return f"{where}: {problem['input']!r} does not fit; {wanted}{_meaning(parts)}"
+
+
+def _origin(key: str, origins: Mapping[str, str], default: str) -> str:
+    """Return what set a key: what named it or a section around it, else the last that named a key below it."""
+    around = [other for other in origins if other and _is_within(key, other)]
+    if around:
+        return origins[max(around, key=len)]
+    below = [other for other in origins if _is_within(other, key)]
+    return origins[below[-1]] if below else default
+
+
+def _is_within(key: str, section: str) -> bool:
+    return f"{key}.".startswith(f"{section}.")
+
+
+def _wanted(problem: ErrorDetails, parts: list[str]) -> str:
+    """Say what would fit, in the words of a configuration's reader, not of Python's types."""
+    match problem["type"]:
+        case "path_type":
+            return "expected a path"
+        case "model_type":
+            return f"expected a section with keys such as {', '.join(_keys_beside(parts)[:NAMED_KEYS])}"
+        case "tuple_type":
+            return "expected a list"
+    return problem["msg"][:1].lower() + problem["msg"][1:]
 
 
 def _keys_beside(sections: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Guesses a schema and a task from the first rows of a data file, and says what it was unsure of."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ INFERRED_ROWS = 1_000
 MOST_CLASSES = 20
 ROWS_PER_CLASS = 2
 LEAST_ROWS_OF_IDENTIFIER = 10
+
+LEADING_ZERO = re.compile(r"-?0\d")
 
 Kind = Literal["numeric", "boolean", "categorical"]
 
@@ -34,7 +37,8 @@ class Inference:
 class Column:
     """One column over the rows looked at: its values that are not missing, and what they could be.
 
-    ``numbers``: those that are numbers; ``texts``: those that are not; ``booleans``: how many can be true or false.
+    ``numbers``: those that are numbers; ``texts``: those that are not; ``booleans``: how many can be true or false;
+    ``padded``: the first that has a leading zero, as codes and no quantities do.
     Text of CSV and Parquet may spell a number or a boolean; in JSON Lines it is text, as it would be on the wire.
     """
 
@@ -44,6 +48,7 @@ class Column:
     texts: tuple[str, ...]
     booleans: int
     missing: int
+    padded: str | None
 
     @classmethod
     def of(cls, name: str, rows: Sequence[Row]) -> Self:
@@ -58,6 +63,7 @@ class Column:
             texts=tuple(_text(value) for value, number in numbers if number is None),
             booleans=sum(_is_boolean(value, row) for value, row in kept),
             missing=len(rows) - len(kept),
+            padded=next((value for value, row in kept if _is_padded(value, row)), None),
         )
 
     @property
@@ -113,6 +119,12 @@ def _kind(column: Column, warnings: list[str]) -> Kind | None:
         return None
     if len(column.distinct) == 1:
         warnings.append(f"column {column.name!r} is constant ({column.distinct[0]!r}): it tells nothing yet")
+    if column.padded:
+        warnings.append(
+            f"column {column.name!r} holds numbers with a leading zero such as {column.padded!r}: "
+            "it is listed as categorical, a code and no quantity"
+        )
+        return "categorical"
     if not column.texts:
         if not all(map(math.isfinite, column.numbers)):
             warnings.append(
@@ -146,7 +158,7 @@ def _reason_to_leave_out(column: Column) -> str | None:
 def _task(target: Column) -> Task:
     if len(target.distinct) <= BINARY_CLASSES:
         return "binary"
-    if target.texts:
+    if target.texts or target.padded:
         return "multiclass"
     whole = all(math.isfinite(number) and number == int(number) for number in target.numbers)
     few = len(target.distinct) <= min(MOST_CLASSES, len(target.values) / ROWS_PER_CLASS)
@@ -175,6 +187,10 @@ def _as_number(value: Any, row: Row) -> float | None:  # noqa: ANN401 - a cell m
     if isinstance(value, str):
         return None if row.wire else parse_number(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _is_padded(value: Any, row: Row) -> bool:  # noqa: ANN401 - a cell may hold anything
+    return isinstance(value, str) and not row.wire and LEADING_ZERO.match(value.strip()) is not None
 
 
 def _is_boolean(value: Any, row: Row) -> bool:  # noqa: ANN401 - a cell may hold anything

@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -128,6 +129,7 @@ class SourceDesk:
         self._topic = settings.source.topic
         self._columns = FeatureColumns(settings.schema_)
         self._sink = open_sink(settings)
+        self._observer = observer
         self._dead_letters = DeadLetters(open_sink(settings), observer)
         self._decoder: Decoder | None = None
         self._decoder_labels: tuple[str, ...] = ()
@@ -146,6 +148,9 @@ class SourceDesk:
                 self._free()  # forgets what is not durable
                 raise
         reasons = {refusal.index: refusal.reason for refusal in refusals}
+        # Not before all are kept: until then they will be sent, and refused, again.
+        for reason, count in Counter(reasons.values()).items():
+            self._observer.refused(reason, count)
         return [reasons.get(index) for index in range(len(events))]
 
     def _append(self, batch: RecordBatch, without: set[int]) -> list[Refusal]:

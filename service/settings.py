@@ -6,7 +6,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from service.setting_checks import HIGHEST_PORT, clash, plain_path, possible_topic, reachable_servers
 
 Task = Literal["binary", "multiclass", "regression"]
 BINARY_CLASSES = 2
@@ -23,7 +25,7 @@ Text = Annotated[str, Field(min_length=1)]
 Label = Annotated[str, BeforeValidator(label_text)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=HIGHEST_PORT)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -32,6 +34,9 @@ class Section(BaseModel):
     """A part of the tree: frozen, and without room for unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+KINDS = ("numeric", "boolean", "categorical")
 
 
 class Schema(Section):
@@ -50,14 +55,20 @@ class Schema(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             message = f"feature {twice[0]!r} is listed twice; list each feature under one kind"
-            raise ValueError(message)
+            raise clash(message, *(f"schema.{kind}" for kind in KINDS if twice[0] in getattr(self, kind)))
+        if self.label in names:
+            message = (
+                f"schema.label names the feature {self.label!r}; take it out of the features, or name another column"
+            )
+            raise clash(
+                message, "schema.label", *(f"schema.{kind}" for kind in KINDS if self.label in getattr(self, kind))
+            )
         strangers = sorted(set(self.nullable) - set(names))
         if strangers:
-            message = f"nullable names {strangers[0]!r}, which is no feature; list it under a kind too"
-            raise ValueError(message)
+            message = f"schema.nullable names {strangers[0]!r}, which is no feature; list it under a kind too"
+            raise clash(message, "schema.nullable")
         if len(set(self.labels)) != len(self.labels):
-            message = "labels has a label twice; list each once"
-            raise ValueError(message)
+            raise clash("schema.labels has a label twice; list each once", "schema.labels")
         return self
 
     @property
@@ -69,7 +80,9 @@ class Schema(Section):
 class KafkaSource(Section):
     """How to reach a Kafka cluster."""
 
-    bootstrap_servers: Text = Field("127.0.0.1:9092", description="host:port, several joined by commas")
+    bootstrap_servers: Annotated[Text, AfterValidator(reachable_servers)] = Field(
+        "127.0.0.1:9092", description="host:port, several joined by commas"
+    )
     group_id: Text = Field("freshet", description="consumer group; one trainer learns per store and group")
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(
         100, description="longest that the broker may hold back a fetch that finds nothing"
@@ -86,7 +99,10 @@ class Source(Section):
     """Where labelled events come from."""
 
     kind: Literal["embedded", "kafka"] = Field("embedded", description="the durable log in a file, or Kafka")
-    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = Field("events", description="topic of events")
+    # Kafka's longest name has 249 characters, and the dead letters' topic ends in .dlq.
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,245}$"), AfterValidator(possible_topic)] = Field(
+        "events", description="topic of events"
+    )
     max_bytes: Annotated[int, Field(ge=1_024, le=64 * 2**20)] = Field(
         2**20, description="a record with more bytes is refused as too_large"
     )
@@ -261,11 +277,21 @@ class Settings(Section):
         labels = self.schema_.labels
         if self.task == "regression" and labels:
             message = "schema.labels is set, but a regression has none; remove it or change task"
-            raise ValueError(message)
+            raise clash(message, "schema.labels", "task")
         if self.task == "binary" and labels and len(labels) != BINARY_CLASSES:
             message = f"schema.labels has {len(labels)} labels, but binary has 2; list two or set task: multiclass"
-            raise ValueError(message)
+            raise clash(message, "schema.labels", "task")
         if self.task == "multiclass" and len(labels) == 1:
             message = "schema.labels has one label; list at least two, or none to learn them from the stream"
-            raise ValueError(message)
+            raise clash(message, "schema.labels", "task")
+        return self
+
+    @model_validator(mode="after")
+    def _roles_keep_apart(self) -> Self:
+        if self.serve.host == self.trainer.host and self.serve.port == self.trainer.port:
+            message = f"serve.port and trainer.port are both {self.serve.port} on {self.serve.host}; change one of them"
+            raise clash(message, "serve.port", "trainer.port")
+        if plain_path(self.store.path) == plain_path(self.trainer.state_path):
+            message = f"store.path and trainer.state_path are both {self.store.path}; give each a folder of its own"
+            raise clash(message, "store.path", "trainer.state_path")
         return self

@@ -27,16 +27,20 @@ def list_(
     """Count dead letters by reason and show the newest."""
     _check(reason)
     settings = load(config, overrides)
-    from service.ingest.dead_letter_replay import read_dead_letters  # noqa: PLC0415 - slow to import
-    from service.ingest.dead_letters import DeadLetter, dead_letter_topic  # noqa: PLC0415
+    from service.ingest.dead_letter_replay import ListedLetter, read_dead_letters  # noqa: PLC0415 - slow to import
+    from service.ingest.dead_letters import dead_letter_topic  # noqa: PLC0415
 
     counts: Counter[str] = Counter()
-    newest: deque[DeadLetter] = deque(maxlen=limit)
-    for letter in read_dead_letters(settings):
-        if reason in (None, letter.reason):
-            counts[letter.reason] += 1
-            newest.append(letter)
+    newest: deque[ListedLetter] = deque(maxlen=limit)
+    replayed = 0
+    for listed in read_dead_letters(settings):
+        if reason in (None, listed.letter.reason):
+            counts[listed.letter.reason] += 1
+            replayed += listed.replayed
+            newest.append(listed)
     topic = dead_letter_topic(settings.source.topic)
+    if settings.source.kind == "embedded" and not settings.source.embedded.path.exists():
+        tell(f"freshet: there is no log at {settings.source.embedded.path} yet; the first event makes it")
     if as_json:
         letters = [
             {
@@ -46,11 +50,14 @@ def list_(
                 "reason": letter.reason,
                 "bytes": _bytes(letter.value, letter.truncated_bytes),
                 "sha256": letter.sha256,
+                "replayed": listed.replayed,
                 **_value(letter.value),
             }
-            for letter in newest
+            for listed in newest
+            for letter in (listed.letter,)
         ]
-        answer({"topic": topic, "total": counts.total(), "reasons": dict(counts), "letters": letters})
+        total = {"total": counts.total(), "replayed": replayed}
+        answer({"topic": topic, **total, "reasons": dict(counts), "letters": letters})
         return
     if newest:
         rows = [
@@ -58,13 +65,16 @@ def list_(
                 f"{letter.source.topic}/{letter.source.partition}/{letter.offset}",
                 letter.reason,
                 _bytes(letter.value, letter.truncated_bytes),
+                "yes" if listed.replayed else "no",
                 _beginning(letter.value),
             )
-            for letter in newest
+            for listed in newest
+            for letter in (listed.letter,)
         ]
-        show_table(("record", "reason", "bytes", "value"), rows)
+        show_table(("record", "reason", "bytes", "replayed", "value"), rows)
     by_reason = ", ".join(f"{count:,} {why}" for why, count in counts.most_common()) or "none"
-    show(f"{counts.total():,} dead letters in {topic}: {by_reason}")
+    already = f"; {replayed:,} of them replayed already" if counts else ""
+    show(f"{counts.total():,} dead letters in {topic}: {by_reason}{already}")
 
 
 @app.command("replay")

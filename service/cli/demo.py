@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import AsJson, Config, Overrides, answer, load
+from service.cli.options import AsJson, Config, Overrides, answer, at_least, load
 
 
 def demo(
@@ -14,7 +14,9 @@ def demo(
     events: Annotated[
         int | None, typer.Option("--events", min=1, metavar="N", help="End after so many events; else run on.")
     ] = None,
-    rate: Annotated[float, typer.Option("--rate", min=1.0, metavar="R", help="Events a second.")] = 2_000.0,
+    rate: Annotated[
+        float, typer.Option("--rate", callback=at_least(1.0), metavar="R", help="Events a second.")
+    ] = 2_000.0,
     config: Config = None,
     overrides: Overrides = None,
     as_json: AsJson = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import AsJson, Config, Overrides, answer, load, tell
+from service.cli.options import AsJson, Config, Overrides, answer, at_least, load, tell
 
 Progress = Callable[[int, float], None]
 DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, JSON Lines or Parquet, one labelled event a row.")]
@@ -18,7 +18,10 @@ def send(
     file: DataFile,
     *,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=0.001, metavar="R", help="Events a second; else as fast as possible.")
+        float | None,
+        typer.Option(
+            "--rate", callback=at_least(0.001), metavar="R", help="Events a second; else as fast as possible."
+        ),
     ] = None,
     config: Config = None,
     overrides: Overrides = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.options import AsJson, Overrides, answer, show, tell
-from service.configuration import check_tree, load_settings
+from service.configuration import check_with_environment, load_settings
 from service.configuration_text import annotated_yaml, as_tree
 from service.errors import UsageError
 from service.settings import Settings
@@ -30,6 +30,7 @@ COMMENTS = {
     "trigger.every_events": "A round starts after so many new events...",
     "trigger.every_seconds": "... or so many seconds, whichever comes first.",
     "store.path": "Checkpoints; a folder that the trainer and all servers share.",
+    "trainer.state_path": "The trainer's own snapshots and rounds; no other trainer may use it.",
     "serve.port": "The port that answers POST /v1/predict.",
 }
 SHOWN = [key for key in COMMENTS if not key.startswith(("task", "schema"))]
@@ -56,7 +57,8 @@ def init(
     base = load_settings(config or Path(os.devnull), overrides or (), {})
     inference = infer(read_table(file), label, base.task if "task" in base.model_fields_set else None)
     tree = starting_tree(inference, base)
-    check_tree(tree)
+    # What the environment sets is not written, but it will be in force beside what is.
+    check_with_environment(tree, str(out or "what init would write"))
     text = annotated_yaml(tree, comments_for(inference, file))
     for warning in inference.warnings:
         tell(f"freshet: {warning}")

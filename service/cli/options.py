@@ -1,14 +1,16 @@
 """What every command shares: its options, the configuration they name, and one way to answer."""
 
 import json
+import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from service.configuration import load_settings, require_schema
+from service.errors import UsageError
 from service.settings import Settings
 
 WIDEST = 10_000
@@ -22,6 +24,17 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key, such as trigger.every_events=100; repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object on standard output.")]
+
+
+def at_least(least: float) -> Callable[[float | None], float | None]:
+    """Return a check of --rate, which raises UsageError for less than ``least``, infinity and NaN."""
+
+    def check(rate: float | None) -> float | None:
+        if rate is not None and not least <= rate < math.inf:
+            raise UsageError(f"--rate {rate:g}: a finite rate of at least {least:g} is needed, such as --rate 2000")
+        return rate
+
+    return check
 
 
 def load(config: Path | None, overrides: Sequence[str] | None, *, with_schema: bool = False) -> Settings:

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
+import numpy as np
 import structlog
 
 from service.errors import SourceUnavailableError
@@ -31,14 +32,25 @@ class Replayed:
     refused: int = 0
 
 
-def read_dead_letters(settings: Settings) -> Iterator[DeadLetter]:
-    """Yield the letters there are at this moment, oldest first within a partition; nothing is committed."""
+@dataclass(frozen=True, slots=True)
+class ListedLetter:
+    """A letter of the list, and whether a replay has sent it already."""
+
+    letter: DeadLetter
+    replayed: bool
+
+
+def read_dead_letters(settings: Settings) -> Iterator[ListedLetter]:
+    """Yield the letters there are at this moment, oldest first within a partition; nothing is committed or made."""
+    done = _done(settings)
     # A group of its own for each reading: in one group two readers would each see half.
     source = _open(settings, f"{settings.source.kafka.group_id}.dlq-list.{uuid4().hex}")
     try:
-        for batch in _until_now(source):
-            for index in range(len(batch)):
-                yield DeadLetter.from_record(batch, index)
+        for batch in _until(source.ends(), source):
+            for index, offset in enumerate(batch.offsets.tolist()):
+                letter = DeadLetter.from_record(batch, index)
+                reached = max(done[why].get(batch.source, 0) for why in {None, letter.reason} & done.keys())
+                yield ListedLetter(letter, offset < reached and letter.truncated_bytes is None)
     finally:
         source.close()
 
@@ -49,7 +61,7 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
     Each letter is sent with its original bytes, key and headers. How far it came is committed after every batch; a
     replay that is cut off may send its last batch again.
     """
-    done = {name: _committed(settings, name) for name in ((None, reason) if reason else (None, *REFUSAL_REASONS))}
+    done = _done(settings, reason)
     start = dict(done[None])
     if reason is not None:
         start = {at: max(start.get(at, 0), done[reason].get(at, 0)) for at in start | done[reason]}
@@ -57,7 +69,8 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
     result = Replayed()
     try:
         source.seek(start)
-        for batch in _until_now(source):
+        ends = source.ends()
+        for batch in _until(ends, source):
             sending = 0
             for index, offset in enumerate(batch.offsets.tolist()):
                 letter = DeadLetter.from_record(batch, index)
@@ -71,8 +84,8 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
             refused = len(sink.flush())
             result.refused += refused
             result.sent += sending - refused
-            source.commit(source.positions())
-        _confirm(source)
+            source.commit(_within(ends, source.positions()))
+        _confirm(source, _within(ends, source.positions()))
     finally:
         source.close()
         sink.close()
@@ -88,6 +101,11 @@ def _group(settings: Settings, reason: str | None) -> str:
     return f"{settings.source.kafka.group_id}.dlq-replay" + (f".{reason}" if reason else "")
 
 
+def _done(settings: Settings, reason: str | None = None) -> dict[str | None, dict[Partition, int]]:
+    """Return how far replays of all (None) and of each reason came, or of one reason only."""
+    return {name: _committed(settings, name) for name in ((None, reason) if reason else (None, *REFUSAL_REASONS))}
+
+
 def _committed(settings: Settings, reason: str | None) -> dict[Partition, int]:
     source = _open(settings, _group(settings, reason))
     try:
@@ -96,25 +114,42 @@ def _committed(settings: Settings, reason: str | None) -> dict[Partition, int]:
         source.close()
 
 
-def _until_now(source: EventSource) -> Iterator[RecordBatch]:
-    """Yield at least what the topic held when this began, and end there: what is refused again must not come round."""
-    ends = source.ends()
+def _until(ends: Positions, source: EventSource) -> Iterator[RecordBatch]:
+    """Yield exactly what lies before ``ends``: a trainer refuses again what was just replayed, and appends it there."""
     heard = time.monotonic()
     while _short_of(ends, source.positions()):
         for batch in source.poll(POLL_EVENTS, POLL_TIMEOUT_SECONDS):
             heard = time.monotonic()
-            yield batch
+            within = _before(batch, ends.get(batch.source, 0))
+            if len(within):
+                yield within
         if time.monotonic() - heard > SILENCE_SECONDS:
             raise SourceUnavailableError(f"no dead letters came for {SILENCE_SECONDS:.0f} s; try again")
+
+
+def _before(batch: RecordBatch, end: int) -> RecordBatch:
+    count = int(np.searchsorted(batch.offsets, end))
+    return replace(
+        batch,
+        offsets=batch.offsets[:count],
+        timestamps_ms=batch.timestamps_ms[:count],
+        values=batch.values[:count],
+        keys=batch.keys[:count],
+        headers=batch.headers[:count],
+    )
+
+
+def _within(ends: Positions, positions: Positions) -> dict[Partition, int]:
+    # What came since must stay for the next replay.
+    return {at: min(offset, ends[at]) for at, offset in positions.items() if at in ends}
 
 
 def _short_of(ends: Positions, positions: Positions) -> bool:
     return any(positions.get(at, 0) < end for at, end in ends.items())
 
 
-def _confirm(source: EventSource) -> None:
+def _confirm(source: EventSource, reached: Positions) -> None:
     deadline = time.monotonic() + COMMIT_SECONDS
-    reached = source.positions()
     while _short_of(reached, source.committed()):
         if time.monotonic() > deadline:
             message = "the letters were sent, but how far could not be committed: another replay sends some again"

@@ -27,7 +27,10 @@ _encode_headers = msgspec.msgpack.Encoder().encode
 
 
 class EmbeddedSource:
-    """An EventSource over one topic of the file; its only partition is 0."""
+    """An EventSource over one topic of the file; its only partition is 0.
+
+    ``poll`` and ``commit`` make a file that is missing; ``committed`` and ``ends`` only look.
+    """
 
     def __init__(self, path: Path, topic: str, group: str) -> None:
         self._log = LogFile(path)
@@ -77,14 +80,16 @@ class EmbeddedSource:
     def committed(self) -> dict[Partition, int]:
         """Return the position that the group wrote down last."""
         query = 'SELECT "offset" FROM committed WHERE "group" = ? AND topic = ?'
-        with self._log.connection() as connection:
+        with self._log.existing() as connection:
+            if connection is None:
+                return {}
             row = connection.execute(query, (self._group, self._source.topic)).fetchone()
         return {} if row is None else {self._source: row[0]}
 
     def ends(self) -> dict[Partition, int]:
         """Return the offset that the next appended record will get."""
-        with self._log.connection() as connection:
-            _, end = self._bounds(connection)
+        with self._log.existing() as connection:
+            _, end = self._bounds(connection) if connection else (0, 0)
         return {self._source: end}
 
     def lag(self) -> dict[Partition, int]:

@@ -27,7 +27,10 @@ SCHEMA = (
 
 
 class LogFile:
-    """One connection to the file, opened when it is first needed and again after a failure."""
+    """One connection to the file, opened when it is first needed and again after a failure.
+
+    ``connection`` and ``transaction`` make the file where there is none, ``existing`` leaves the disk as it is.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,10 +39,23 @@ class LogFile:
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
         """Yield the open connection; what SQLite or the file system complains of becomes SourceUnavailableError."""
-        try:
+        with self._explained():
             if self._connection is None:
                 self._connection = self._open()
             yield self._connection
+
+    @contextmanager
+    def existing(self) -> Iterator[sqlite3.Connection | None]:
+        """Yield the open connection, or None where there is no log yet: no file, or an empty one."""
+        with self._explained():
+            if self._connection is None and self.path.exists():
+                self._connection = self._open_existing()
+            yield self._connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except (sqlite3.Error, OSError) as error:
             self.close()
             message = f"the embedded log {self.path} cannot be used: {error}; check source.embedded.path"
@@ -65,9 +81,7 @@ class LogFile:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = self._connect("rwc")
         try:
             # Nothing is written before the file is known to be ours or empty.
             if self._is_new(connection):
@@ -77,6 +91,28 @@ class LogFile:
             connection.close()
             raise
         return connection
+
+    def _open_existing(self) -> sqlite3.Connection | None:
+        # Not mode=ro: who reads a WAL so cannot clear its two side files away at the end.
+        connection = self._connect("rw")
+        try:
+            if self._is_new(connection):
+                connection.close()
+                return None
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         application, version, objects = (

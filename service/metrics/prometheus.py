@@ -1,4 +1,5 @@
-"""What the observers of both roles share: a registry, and how a metric begins."""
+# ruff: noqa: D102 - the hooks are documented in Observer
+"""What the observers of both roles share: a registry, how a metric begins, and the count of what was refused."""
 
 import math
 from collections.abc import Iterable
@@ -6,7 +7,8 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
-from service.observer import Observer
+from service.observer import DEAD_LETTER_OUTCOMES, Observer
+from service.records import REFUSAL_REASONS
 
 Buckets = tuple[float, ...]
 Known = Iterable[tuple[str, ...]]
@@ -23,6 +25,19 @@ class PrometheusObserver(Observer):
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        # No record is refused by both: what the server refuses never comes into the topic.
+        self._refused = self._counter(
+            "freshet_events_rejected", "Records that did not fit.", "reason", known=each(REFUSAL_REASONS)
+        )
+        self._dead_letters = self._counter(
+            "freshet_dead_letters", "Refused records set aside.", "outcome", known=each(DEAD_LETTER_OUTCOMES)
+        )
+
+    def refused(self, reason: str, events: int) -> None:
+        self._refused.labels(reason).inc(events)
+
+    def dead_lettered(self, outcome: str, events: int) -> None:
+        self._dead_letters.labels(outcome).inc(events)
 
     def _counter(self, name: str, meaning: str, *labels: str, known: Known = ()) -> Counter:
         return _begun(Counter(name, meaning, labels, registry=self.registry), known)

@@ -6,14 +6,12 @@ from collections.abc import Iterable
 
 from service.metrics.prometheus import PrometheusObserver, each
 from service.observer import (
-    DEAD_LETTER_OUTCOMES,
     MODEL_ROLES,
     ROUND_OUTCOMES,
     ROUND_PHASES,
     TRIGGER_REASONS,
     WORKER_RESTART_CAUSES,
 )
-from service.records import REFUSAL_REASONS
 from service.settings import Task
 
 HELDOUT_SLICES = ("recent", "memory")
@@ -43,12 +41,6 @@ class TrainerObserver(PrometheusObserver):
         self._consumed = self._counter("freshet_events_consumed", "Records read, accepted and refused.", *source)
         self._gone = self._counter(
             "freshet_positions_gone_events", "Records that the log deleted before they were read.", *source
-        )
-        self._refused = self._counter(
-            "freshet_events_rejected", "Records that did not fit.", "reason", known=each(REFUSAL_REASONS)
-        )
-        self._dead_letters = self._counter(
-            "freshet_dead_letters", "Refused records set aside.", "outcome", known=each(DEAD_LETTER_OUTCOMES)
         )
         self._lag = self._gauge("freshet_consumer_lag_events", "Records that wait to be read.", *source)
         self._progress = self._gauge(
@@ -122,12 +114,6 @@ class TrainerObserver(PrometheusObserver):
 
     def positions_gone(self, topic: str, partition: int, events: int) -> None:
         self._gone.labels(topic, partition).inc(events)
-
-    def refused(self, reason: str, events: int) -> None:
-        self._refused.labels(reason).inc(events)
-
-    def dead_lettered(self, outcome: str, events: int) -> None:
-        self._dead_letters.labels(outcome).inc(events)
 
     def lagged(self, topic: str, partition: int, events: int) -> None:
         self._lag.labels(topic, partition).set(events)

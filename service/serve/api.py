@@ -8,7 +8,8 @@ from starlette.routing import BaseRoute
 
 from service import __version__
 from service.observer import Observer
-from service.serve import events, inspection, predictions
+from service.serve import description, events, inspection, predictions
+from service.serve.description import add_description_routes
 from service.serve.events import EventDesk, add_events_route
 from service.serve.inspection import add_inspection_routes
 from service.serve.middleware import Watched
@@ -25,6 +26,7 @@ KNOWN_ANSWERS = [
         predictions.PATH: predictions.STATUSES,
         events.PATH: events.STATUSES,
         **inspection.STATUSES,
+        **description.STATUSES,
         "/metrics": (200,),
         "/healthz": (200, 503),
         "/readyz": (200, 503),
@@ -66,12 +68,15 @@ def create_app(
         title="Freshet",
         version=__version__,
         description=f"Predictions of `{settings.serve.model_name}`, a model that stays current with its stream.",
+        docs_url=None,
         redoc_url=None,
+        openapi_url=description.OPENAPI_PATH,
         redirect_slashes=False,
     )
     add_prediction_route(app, settings, predictor)
     add_events_route(app, settings, desk)
     add_inspection_routes(app, settings, store, predictor)
+    add_description_routes(app)
     app.router.routes.extend(probes)
     install_problems(app)
     app.add_middleware(Watched, observer=observer)

@@ -71,5 +71,10 @@ class Watched:
 
 
 def _route(scope: Scope) -> str:
-    path = getattr(scope.get("route"), "path", None)
+    route = scope.get("route")
+    if route is None and "endpoint" in scope:
+        # FastAPI tells which of its own routes answered; of Starlette's plain ones it leaves the endpoint alone.
+        endpoint = scope["endpoint"]
+        route = next((known for known in scope["app"].routes if getattr(known, "endpoint", None) is endpoint), None)
+    path = getattr(route, "path", None)
     return path if isinstance(path, str) else UNKNOWN_ROUTE

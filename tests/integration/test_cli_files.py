@@ -148,9 +148,14 @@ def test_an_interrupted_send_ends_with_130_and_keeps_what_it_sent(
 ) -> None:
     """Ctrl-C is no error to be explained."""
     freshet("init", history.name, "--label", "outcome", "--out", "freshet.yaml")
-    command = [sys.executable, "-m", "service", "send", history.name, "--rate", "5", "--set", "schema.numeric=[]"]
+    command = [sys.executable, "-m", "service", "send", history.name, "--rate", "1", "--set", "schema.numeric=[]"]
     command += ["--set", "schema.categorical=[amount, country]"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    # Where tests run in a script's background SIGINT is ignored, and a child would inherit that; a handler it does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not (tmp_path / "freshet-data").exists() or not in_topic(tmp_path):
         assert time.monotonic() < deadline
@@ -184,7 +189,12 @@ def test_dead_letters_are_listed_and_sent_again_once(freshet: Freshet, tmp_path:
     assert "events/0/2" in shown
     assert "events/0/0" not in shown
     assert "3 dead letters in events.dlq" in shown
+    assert listed["replayed"] == 0
     assert json.loads(freshet("dlq", "replay", "--reason", "not_json", "--json").stdout)["sent"] == 1
+    listed = json.loads(freshet("dlq", "list", "--json").stdout)
+    assert listed["replayed"] == 1
+    assert [letter["replayed"] for letter in listed["letters"]] == [True, False, False]
+    assert "; 1 of them replayed already" in freshet("dlq", "list").stdout
     assert json.loads(freshet("dlq", "replay", "--json").stdout)["sent"] == 2
     assert json.loads(freshet("dlq", "replay", "--json").stdout)["sent"] == 0
 

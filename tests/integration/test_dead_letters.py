@@ -1,18 +1,21 @@
 """Refused records end in the dead letters, and come back from there, on both kinds of log."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service.ingest import dead_letter_replay
 from service.ingest.connect import open_sink, open_source
 from service.ingest.dead_letter_replay import read_dead_letters, replay_dead_letters
 from service.ingest.dead_letters import KEPT_BYTES, DeadLetters, dead_letter_topic
 from service.ingest.decode import Decoder
+from service.ingest.source import EventSource
 from service.model.features import FeatureColumns
 from service.model.vocabulary import Categories, Labels
 from service.observer import Observer
-from service.records import Partition, RecordBatch, Refusal
+from service.records import Partition, Positions, RecordBatch, Refusal
 from service.settings import Settings
 from tests.bad_records import BAD, FITTING, MAX_BYTES, NOW_MS, SCHEMA
 from tests.broker import Broker
@@ -88,7 +91,7 @@ def test_every_kind_of_bad_record_is_kept_with_its_reason(kind: Kind) -> None:
     counts = write(settings, read(source, len(records)))
     source.close()
 
-    found = {letter.offset: letter for letter in read_dead_letters(settings)}
+    found = {listed.letter.offset: listed.letter for listed in read_dead_letters(settings)}
 
     assert counts == {"sent": len(BAD)}
     assert len(found) == len(BAD)
@@ -109,7 +112,7 @@ def test_listing_the_letters_commits_nothing(kind: Kind) -> None:
     assert list(read_dead_letters(settings)) == []
     refuse(settings, (b"one", "not_json"), (b"two", "not_object"))
     for _ in range(2):
-        assert [letter.value for letter in read_dead_letters(settings)] == [b"one", b"two"]
+        assert [listed.letter.value for listed in read_dead_letters(settings)] == [b"one", b"two"]
 
 
 def test_a_replay_sends_each_letter_once(kind: Kind) -> None:
@@ -146,6 +149,36 @@ def test_a_replay_of_one_reason_leaves_the_others_for_later(kind: Kind) -> None:
     source.close()
 
 
+def test_the_list_says_what_was_replayed(kind: Kind) -> None:
+    """By a replay of all or of one reason; what was refused since then was not."""
+    settings = settings_of(kind)
+    refuse(settings, (b"1", "not_json"), (b"2", "not_object"))
+    replay_dead_letters(settings, "not_json")
+    assert [listed.replayed for listed in read_dead_letters(settings)] == [True, False]
+    replay_dead_letters(settings)
+    refuse(settings, (b"3", "not_json"))
+    assert [listed.replayed for listed in read_dead_letters(settings)] == [True, True, False]
+
+
+def test_what_is_refused_again_meanwhile_is_left_for_the_next_replay(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trainer that refuses the letters as they come back makes no replay send them twice."""
+    settings = settings_of(kind)
+    refuse(settings, *((f"{number}".encode(), "not_json") for number in range(5)))
+
+    def until_beside_a_trainer(ends: Positions, source: EventSource) -> Iterator[RecordBatch]:
+        refuse(settings, (b"fresh", "not_json"))
+        return until(ends, source)
+
+    until = dead_letter_replay._until
+    monkeypatch.setattr(dead_letter_replay, "_until", until_beside_a_trainer)
+    assert replay_dead_letters(settings).sent == 5
+    monkeypatch.undo()
+    assert replay_dead_letters(settings).sent == 1
+    assert replay_dead_letters(settings).sent == 0
+
+
 @pytest.mark.kafka
 def test_what_the_broker_finds_too_large_is_kept_shortened_and_not_replayed(kafka: Broker) -> None:
     """The letter has the beginning, the digest and the length; those around it are whole; a replay passes it over."""
@@ -160,7 +193,7 @@ def test_what_the_broker_finds_too_large_is_kept_shortened_and_not_replayed(kafk
     counts = write(settings, read(source, 3))
     source.close()
 
-    letters = list(read_dead_letters(settings))
+    letters = [listed.letter for listed in read_dead_letters(settings)]
 
     assert counts == {"sent": 3}
     assert sorted((letter.offset, letter.truncated_bytes) for letter in letters) == [
@@ -172,6 +205,7 @@ def test_what_the_broker_finds_too_large_is_kept_shortened_and_not_replayed(kafk
     assert (short.value, short.reason) == (large[:KEPT_BYTES], "too_large")
     replayed = replay_dead_letters(settings)
     assert (replayed.sent, replayed.truncated) == (2, 1)
+    assert sum(listed.replayed for listed in read_dead_letters(settings)) == 2
 
 
 @pytest.mark.kafka
@@ -185,4 +219,4 @@ def test_a_letter_that_is_refused_even_shortened_is_counted_and_given_up(kafka: 
     counts = write(settings, read(source, 2))
     source.close()
     assert counts == {"sent": 1, "failed": 1}
-    assert [letter.value for letter in read_dead_letters(settings)] == [b"small"]
+    assert [listed.letter.value for listed in read_dead_letters(settings)] == [b"small"]

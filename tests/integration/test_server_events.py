@@ -1,11 +1,13 @@
 """Events over HTTP, all the way into the log and the dead letters."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from service.ingest.connect import open_source
 from service.ingest.dead_letters import dead_letter_topic
@@ -29,6 +31,14 @@ def records_of(settings: Settings, topic: str, count: int) -> list[tuple[Any, di
     return found
 
 
+def counted(client: httpx.Client, name: str) -> dict[str, float]:
+    """Return by label value what one of the server's counters has counted, without what is still 0."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    assert samples
+    return {next(iter(sample.labels.values())): sample.value for sample in samples if sample.value}
+
+
 BAD_EVENTS: list[tuple[object, str]] = [
     (5, "not_object"),
     (None, "not_object"),
@@ -48,14 +58,17 @@ BAD_EVENTS: list[tuple[object, str]] = [
 
 
 def test_events_are_durable_and_what_does_not_fit_is_a_dead_letter(tmp_path: Path) -> None:
-    """Once answered, good events are in the topic and bad ones in the dead letters, each with its reason."""
+    """Once answered, good events are in the topic and bad ones in the dead letters, each counted by its reason."""
     values = settings_in(tmp_path).model_dump(mode="json", by_alias=True)
     values["source"]["max_bytes"] = 1_024
     settings = Settings.model_validate(values)
     odd = {**EVENT, "features": {**INSTANCE, "city": "Zürich"}}
     body = json.dumps({"events": [EVENT, *(event for event, _ in BAD_EVENTS), odd]}).encode()
     with served(settings) as client:
+        assert counted(client, "freshet_events_rejected_total") == {}
         response = client.post("/v1/events", content=body, headers={"content-type": "application/json"})
+        assert counted(client, "freshet_events_rejected_total") == Counter(reason for _, reason in BAD_EVENTS)
+        assert counted(client, "freshet_dead_letters_total") == {"sent": len(BAD_EVENTS)}
     assert response.status_code == 202
     reasons = [{"index": index, "reason": reason} for index, (_, reason) in enumerate(BAD_EVENTS, start=1)]
     assert response.json() == {"accepted": 2, "rejected": reasons}
@@ -77,6 +90,7 @@ def test_what_the_broker_finds_too_large_is_a_dead_letter_too(tmp_path: Path, ka
     events = [EVENT, {**EVENT, "note": "x" * 3_000}, 5, EVENT]
     with served(settings) as client:
         answer = client.post("/v1/events", json={"events": events}).json()
+        assert counted(client, "freshet_events_rejected_total") == {"not_object": 1, "too_large": 1}
     assert answer == {
         "accepted": 2,
         "rejected": [{"index": 1, "reason": "too_large"}, {"index": 2, "reason": "not_object"}],
@@ -108,7 +122,9 @@ def test_an_event_log_that_is_away_is_a_503_and_comes_back(tmp_path: Path) -> No
     log = settings.source.embedded.path
     log.mkdir()
     with served(settings) as client:
-        problem = problem_of(client.post("/v1/events", json={"events": [{**EVENT, "id": "lost"}]}), 503)
+        events = [{**EVENT, "id": "lost"}, {}]
+        problem = problem_of(client.post("/v1/events", json={"events": events}), 503)
+        assert counted(client, "freshet_events_rejected_total") == {}  # they are to be sent again, and counted then
         assert str(log) in problem["detail"]
         assert serving_id(client)
         log.rmdir()

@@ -173,6 +173,44 @@ def test_a_failure_is_one_line_without_traceback(freshet: Freshet, arguments: tu
     assert words in err
 
 
+@pytest.mark.parametrize("rate", ["inf", "nan", "0"])
+@pytest.mark.parametrize("command", ["send", "demo"])
+def test_a_rate_has_to_be_finite(freshet: Freshet, command: str, rate: str) -> None:
+    """No pace could be kept at infinity, NaN or nothing."""
+    code, out, err = freshet(command, *FILE_OF_COMMAND.get(command, []), "--rate", rate)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"freshet: --rate {rate}: a finite rate of at least ")
+    assert err.count("\n") == 1
+
+
+def test_init_refuses_an_unknown_variable_and_writes_no_variable(
+    freshet: Freshet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment is checked as by every command, but belongs in no file."""
+    (tmp_path / "a.csv").write_text("x,y\n1,u\n2.5,d\n")
+    monkeypatch.setenv("FRESHET_WINDOW__EVENTS", "77")
+    code, out, _ = freshet("init", "a.csv", "--label", "y")
+    written = check_tree(yaml.safe_load(out))
+    assert (code, written.window.events) == (0, 2_000)
+    assert {"path", "state_path"} <= yaml.safe_load(out)["store"].keys() | yaml.safe_load(out)["trainer"].keys()
+    monkeypatch.setenv("FRESHET_FOO__BAR", "1")
+    code, out, err = freshet("init", "a.csv", "--label", "y", "--out", "a.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("freshet: FRESHET_FOO__BAR: foo: unknown key foo")
+    assert not (tmp_path / "a.yaml").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_dead_letters_of_no_log_are_none_and_leave_no_trace(freshet: Freshet, tmp_path: Path, command: str) -> None:
+    """Who only looks makes neither file nor folder, and hears that there is no log."""
+    code, out, err = freshet("dlq", command, "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer.get("total", answer.get("sent")) == 0
+    assert ("there is no log" in err) == (command == "list")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_checkpoint_is_a_failure_not_wrong_use(freshet: Freshet) -> None:
     """Exit 1 says that the command was right but could not be done."""
     code, _, err = freshet("checkpoints", "show", "000001-0123abcd")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.configuration import load_settings, require_schema
+from service.configuration import check_with_environment, load_settings, require_schema
 from service.configuration_text import annotated_yaml, as_tree, to_yaml
 from service.errors import ConfigurationError
 from service.settings import Settings
@@ -97,6 +97,76 @@ def test_an_unknown_key_in_the_environment_is_refused_and_named() -> None:
     line = message(Path("/dev/null"), (), {"FRESHET_WINDOW__EVENT": "1"})
     assert "FRESHET_WINDOW__EVENT" in line
     assert "did you mean events?" in line
+
+
+@pytest.mark.parametrize("file_text", [None, "window: {events: 100}\n"])
+def test_an_unknown_section_is_blamed_on_what_named_it(tmp_path: Path, file_text: str | None) -> None:
+    """Neither the file nor the demo's empty one is at fault for a section of the environment or of --set."""
+    path = Path("/dev/null")
+    if file_text:
+        path = tmp_path / "c.yaml"
+        path.write_text(file_text)
+    assert message(path, (), {"FRESHET_FOO__BAR": "1"}).startswith("FRESHET_FOO__BAR: foo: unknown key foo; ")
+    assert message(path, ("foo.bar=1",)).startswith("--set foo.bar: unknown key foo; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "environment", "origin"),
+    [
+        ("schema: {numeric: [a]}", ("schema.nullable=[b]",), {}, "--set schema.nullable: schema.nullable names"),
+        (
+            "schema: {numeric: [a]}",
+            (),
+            {"FRESHET_SCHEMA__NULLABLE": "[b]"},
+            "FRESHET_SCHEMA__NULLABLE: schema.nullable",
+        ),
+        ("schema: {numeric: [a]}", ("schema.boolean=[a]",), {}, "FILE and --set schema.boolean: feature 'a'"),
+        ("schema: {numeric: [a]}", ("schema={numeric: [a, a]}",), {}, "--set schema: feature 'a'"),
+        ("schema: {numeric: [a, a]}", ("window.events=10",), {}, "FILE: feature 'a'"),
+        ("schema: {labels: [a, b]}", (), {"FRESHET_TASK": "regression"}, "FILE and FRESHET_TASK: schema.labels"),
+        ("window: {events: 10}", ("serve.port=8001",), {}, "--set serve.port: serve.port and trainer.port"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_blamed_on_what_set_them(
+    tmp_path: Path, text: str, overrides: tuple[str, ...], environment: dict[str, str], origin: str
+) -> None:
+    """A contradiction names the file, the variable or the option of the keys in it, and of no others."""
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    assert message(path, overrides, environment).startswith(origin.replace("FILE", str(path)))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("store.path=5", "5 does not fit; expected a path"),
+        ("window=5", "5 does not fit; expected a section with keys such as events, replay_events, holdout_share"),
+        ("schema.numeric=a", "'a' does not fit; expected a list"),
+    ],
+)
+def test_what_is_expected_is_said_without_pythons_types(override: str, words: str) -> None:
+    """The reader of a configuration knows paths, sections and lists, not classes."""
+    line = message(Path("/dev/null"), (override,))
+    assert words in line
+    assert not any(word in line for word in ("class", "instance", "tuple", "dictionary"))
+
+
+def test_a_tree_that_holds_itself_is_refused_like_any_other(tmp_path: Path) -> None:
+    """An alias of YAML can lead into its own mapping; that is one line too."""
+    path = tmp_path / "c.yaml"
+    path.write_text("window: &a\n  events: *a\n")
+    assert "window.events" in message(path)
+
+
+def test_the_environment_is_checked_over_a_file_that_is_yet_to_be_written() -> None:
+    """What a later command would refuse is refused, and the tree stays as it was."""
+    tree: dict[str, object] = {"schema": {"numeric": ["a"]}}
+    check_with_environment(tree, "new.yaml", {"FRESHET_SCHEMA__NULLABLE": "[a]", "FRESHET_LOG__LEVEL": "debug"})
+    assert tree == {"schema": {"numeric": ["a"]}}
+    with pytest.raises(ConfigurationError, match=r"^FRESHET_FOO__BAR: foo: unknown key foo"):
+        check_with_environment(tree, "new.yaml", {"FRESHET_FOO__BAR": "1"})
+    with pytest.raises(ConfigurationError, match=r"^new\.yaml: window\.evnts: unknown key"):
+        check_with_environment({"window": {"evnts": 1}}, "new.yaml", {})
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ from service.metrics import PrometheusObserver, ServerObserver, TrainerObserver
 from service.records import REFUSAL_REASONS
 
 DECISIONS = [("promote", "better"), ("reject", "worse_recent")]
-TRAINER = {
+BOTH = {"freshet_events_rejected": "counter", "freshet_dead_letters": "counter"}
+TRAINER = BOTH | {
     "freshet_events_consumed": "counter",
-    "freshet_events_rejected": "counter",
-    "freshet_dead_letters": "counter",
     "freshet_consumer_lag_events": "gauge",
     "freshet_partition_last_progress_timestamp_seconds": "gauge",
     "freshet_window_events": "gauge",
@@ -34,7 +33,7 @@ TRAINER = {
     "freshet_worker_restarts": "counter",
     "freshet_poll_gap_seconds": "histogram",
 }
-SERVER = {
+SERVER = BOTH | {
     "freshet_checkpoint_info": "gauge",
     "freshet_checkpoint_timestamp_seconds": "gauge",
     "freshet_trained_until_timestamp_seconds": "gauge",
@@ -61,12 +60,12 @@ def trainer() -> TrainerObserver:
 
 
 def test_the_trainer_exports_its_own_names() -> None:
-    """Names and types as promised, and none of the server's."""
+    """Names and types as promised, and of the server's those alone that both have."""
     assert types_of(trainer()) == TRAINER | BEYOND_THE_CONTRACT
 
 
 def test_the_server_exports_its_own_names() -> None:
-    """Names and types as promised, and none of the trainer's."""
+    """Names and types as promised, and of the trainer's those alone that both have."""
     assert types_of(ServerObserver()) == SERVER
 
 
@@ -89,9 +88,15 @@ def test_an_accuracy_is_the_share_of_right_labels() -> None:
 def test_known_counters_and_histograms_begin_at_zero() -> None:
     """An alert on a rate needs the series before its first event."""
     observer = trainer()
-    known = [
+    server = ServerObserver(answers=[("/v1/predict", 200)])
+    both = [
         *(("freshet_events_rejected_total", {"reason": reason}) for reason in REFUSAL_REASONS),
         *(("freshet_dead_letters_total", {"outcome": outcome}) for outcome in hooks.DEAD_LETTER_OUTCOMES),
+    ]
+    for name, labels in both:
+        assert value(server, name, **labels) == 0, (name, labels)
+    known = [
+        *both,
         *(("freshet_triggers_total", {"reason": reason}) for reason in hooks.TRIGGER_REASONS),
         *(("freshet_rounds_total", {"outcome": outcome}) for outcome in hooks.ROUND_OUTCOMES),
         *(("freshet_round_duration_seconds_count", {"phase": phase}) for phase in hooks.ROUND_PHASES),
@@ -102,7 +107,6 @@ def test_known_counters_and_histograms_begin_at_zero() -> None:
     ]
     for name, labels in known:
         assert value(observer, name, **labels) == 0, (name, labels)
-    server = ServerObserver(answers=[("/v1/predict", 200)])
     assert value(server, "freshet_request_duration_seconds_count", route="/v1/predict", status="200") == 0
     for outcome in hooks.SWAP_OUTCOMES:
         assert value(server, "freshet_swaps_total", outcome=outcome) == 0
@@ -180,12 +184,14 @@ def test_the_trainers_hooks_arrive_in_its_metrics() -> None:
 
 
 def test_the_servers_hooks_arrive_in_its_metrics() -> None:
-    """Open requests go up and down, answers are timed by route and status."""
+    """Open requests go up and down, answers are timed by route and status, refused events are counted."""
     observer = ServerObserver()
     call_every_hook(observer)
     assert value(observer, "freshet_requests_in_flight") == 0
     assert value(observer, "freshet_request_duration_seconds_count", route="/v1/predict", status="200") == 1
     assert value(observer, "freshet_swaps_total", outcome="swapped") == 1
+    assert value(observer, "freshet_events_rejected_total", reason="not_json") == 2
+    assert value(observer, "freshet_dead_letters_total", outcome="sent") == 2
     observer.request_began()
     assert value(observer, "freshet_requests_in_flight") == 1
     assert types_of(observer) == SERVER

@@ -44,6 +44,13 @@ def test_kinds_follow_the_values(tmp_path: Path) -> None:
     assert result.rows == 4
 
 
+def test_a_zero_before_the_point_is_no_leading_zero(tmp_path: Path) -> None:
+    """0, -0, 0.5 and -0.5 are quantities like others."""
+    result = inferred(tmp_path, {"x": ["0", "-0", "0.5", "-0.5"], "y": ["u", "d", "u", "d"]})
+    assert result.schema.numeric == ("x",)
+    assert result.warnings == ()
+
+
 def test_json_lines_keep_the_kinds_of_the_wire(tmp_path: Path) -> None:
     """A number in quotes is text on the wire, so it is categorical; null and an absent key are missing."""
     path = tmp_path / "a.jsonl"
@@ -69,6 +76,7 @@ def test_json_lines_keep_the_kinds_of_the_wire(tmp_path: Path) -> None:
         (["01", "02"] * 10, "binary", ("01", "02")),
         (["a", "b", "c", "a"] * 5, "multiclass", ("a", "b", "c")),
         (["1", "2", "3", "1"] * 5, "multiclass", ("1", "2", "3")),
+        ([f"{index % 11:02}" for index in range(20)], "multiclass", tuple(f"{index:02}" for index in range(11))),
         (numbers(20), "regression", ()),
         ([str(index) for index in range(20)], "regression", ()),
         (["0.5", "1.5", "2.5", "0.5"] * 5, "regression", ()),
@@ -111,6 +119,8 @@ def test_what_is_no_feature_is_left_out_with_a_warning(tmp_path: Path, name: str
     [
         (["5"] * 20, "constant ('5')", "numeric"),
         (["1.5", "NA"] + ["2"] * 18, "texts such as 'NA'", "categorical"),
+        (["1234", "01234"] * 10, "a leading zero such as '01234'", "categorical"),
+        (["7", "-07"] + ["NA"] * 18, "a leading zero such as '-07'", "categorical"),
         (["1.5", "nan"] + ["2"] * 18, "NaN or infinity", "numeric"),
     ],
 )

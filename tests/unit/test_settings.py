@@ -69,6 +69,12 @@ def test_a_setting_cannot_be_changed() -> None:
         ({"window": {"holdout_share": float("nan")}}, "finite"),
         ({"train": {"model": {"hidden": []}}}, "at least 1 item"),
         ({"source": {"topic": "two words"}}, "pattern"),
+        ({"source": {"topic": "."}}, "no name for a topic"),
+        ({"source": {"topic": ".."}}, "no name for a topic"),
+        ({"source": {"topic": "t" * 246}}, "pattern"),
+        ({"schema": {"numeric": ["a"], "label": "a"}}, "schema.label names the feature 'a'"),
+        ({"serve": {"port": 8001}}, "serve.port and trainer.port are both 8001 on 127.0.0.1"),
+        ({"store": {"path": "a"}, "trainer": {"state_path": "b/../a"}}, "store.path and trainer.state_path are both a"),
         ({"serve": {"port": 70_000}}, "65535"),
     ],
 )
@@ -76,6 +82,27 @@ def test_what_does_not_fit_together_is_refused(tree: dict[str, Any], words: str)
     """Each contradiction and each value out of bounds is named in words."""
     with pytest.raises(ValidationError, match=words):
         settings(**tree)
+
+
+@pytest.mark.parametrize(
+    "servers",
+    ["", "a", "a:", ":9092", "a:b", "a:0", "a:65536", "a:1,", "a:1,b", "::1:9092", "[::1]", "http://a:1", "a b:1"],
+)
+def test_servers_that_are_not_host_and_port_are_refused(servers: str) -> None:
+    """What no client could connect to is said before any tries."""
+    with pytest.raises(ValidationError, match=r"not host:port|at least 1 character"):
+        settings(source={"kafka": {"bootstrap_servers": servers}})
+
+
+def test_what_only_looks_impossible_is_taken() -> None:
+    """The longest topic, IPv6, one port on two hosts, and a state folder inside the store's."""
+    tree = settings(
+        source={"topic": "t" * 245, "kafka": {"bootstrap_servers": "a-b.example:9092, 10.0.0.1:1,[::1]:65535"}},
+        serve={"host": "10.0.0.1", "port": 8001},
+        store={"path": "data"},
+        trainer={"state_path": "data/state"},
+    )
+    assert tree.serve.port == tree.trainer.port
 
 
 def test_features_come_in_column_order() -> None:

@@ -18,6 +18,17 @@ def poll(path: Path, topic: str = "events") -> list[RecordBatch]:
         return source.poll(10, 0.1)
 
 
+def test_only_a_poll_makes_a_log_that_is_missing(tmp_path: Path) -> None:
+    """To ask for ends and commits leaves no trace; to wait for records says at once that the place is right."""
+    path = tmp_path / "deep" / "log"
+    with closing(EmbeddedSource(path, "events", "g")) as source:
+        assert source.committed() == {}
+        assert source.ends() == {Partition("events", 0): 0}
+        assert list(tmp_path.iterdir()) == []
+        assert source.poll(10, 0.0) == []
+    assert path.exists()
+
+
 def test_a_poll_of_large_records_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded by bytes too: a poll takes fewer records than asked for when they are large."""
     monkeypatch.setattr(embedded, "POLL_BYTES", 10_000)

@@ -42,6 +42,32 @@ def test_an_empty_file_becomes_a_log(tmp_path: Path) -> None:
     assert count(LogFile(path)) == 0
 
 
+def test_who_only_looks_makes_no_log(tmp_path: Path) -> None:
+    """No file, or one that is still empty, is no log yet; what another process then makes is found."""
+    path = tmp_path / "deep" / "log.sqlite"
+    log = LogFile(path)
+    with log.existing() as connection:
+        assert connection is None
+    assert list(tmp_path.iterdir()) == []
+    path.parent.mkdir()
+    path.touch()
+    with log.existing() as connection:
+        assert connection is None
+    assert path.read_bytes() == b""
+    assert count(LogFile(path)) == 0
+    with closing(log), log.existing() as connection:
+        assert connection is not None
+        assert connection.execute("SELECT count(*) FROM records").fetchone() == (0,)
+    assert [each.name for each in path.parent.iterdir()] == ["log.sqlite"]
+
+
+@pytest.mark.parametrize("name", ["a b?c#d%20é.sqlite", "log"])
+def test_any_name_is_a_files_name(tmp_path: Path, name: str) -> None:
+    """What means something in a URI is text in a path."""
+    assert count(LogFile(tmp_path / name)) == 0
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize(
     "statements",
     [
@@ -55,8 +81,9 @@ def test_another_programs_database_stays_untouched(tmp_path: Path, statements: t
     """Not a byte of a foreign database, or of a newer version of the log, is changed."""
     path = tmp_path / "foreign.sqlite"
     before = make_foreign(path, *statements)
-    with pytest.raises(SourceUnavailableError, match=r"foreign\.sqlite .*set source\.embedded\.path"):
-        count(LogFile(path))
+    for use in (LogFile(path).connection, LogFile(path).existing):
+        with pytest.raises(SourceUnavailableError, match=r"foreign\.sqlite .*set source\.embedded\.path"), use():
+            pass
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["foreign.sqlite"]
 
