@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.store.checkpoints import CheckpointStore
-from tests.acceptance.conftest import MakeService, Service, eventually
+from tests.acceptance.conftest import MakeService, Service, eventually, free_port
 from tests.acceptance.streams import events
 from tests.broker import Broker
 
@@ -80,11 +80,14 @@ def test_a_second_trainer_stands_by_and_takes_over(make_service: MakeService) ->
     service.await_ready(trainer=True)
     service.send("before", events(600))
     eventually(lambda: service.accepted() == 600, "the first trainer to take the events in")
-    refused = service.run("train", "--no-standby", "--set", f"trainer.port={service.server_port}", exit_code=1)
-    assert refused is None
-    second = service.start("train", "--set", f"trainer.port={service.server_port}")
+    other = f"trainer.port={free_port()}"
+    assert service.run("train", "--no-standby", "--set", other, exit_code=1) is None
+    second = service.start("train", "--set", other)
+    service.trainer_port = int(other.partition("=")[2])
     standing_by = eventually(
-        lambda: (answer := service.get("/readyz")) is not None and "standing by" in answer.text and answer,
+        lambda: (
+            (answer := service.get("/readyz", trainer=True)) is not None and "standing by" in answer.text and answer
+        ),
         "the second trainer to stand by",
     )
     assert standing_by.status_code == 503

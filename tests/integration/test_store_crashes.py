@@ -358,7 +358,10 @@ def full_disk(folder: Path) -> None:
     tries: tuple[tuple[int, Callable[[], object]], ...] = (
         (3_000, lambda: store.write(checkpoint(NEW))),  # the weights
         (300, lambda: store.write(checkpoint(NEW, numbers=0))),  # the manifest, last of the files
-        (3_000, lambda: SnapshotStore(folder / "save_snapshot", {}).save({"window": np.zeros(1_000)}, {})),
+        (
+            3_000,
+            lambda: SnapshotStore(folder / "save_snapshot", {"task": "binary"}).save({"window": np.zeros(1_000)}, {}),
+        ),
         (64, lambda: store.point(IDS[4], reason="step back", by="user")),
         (64, Lease(folder / "hold_lease", "trainer", 1.0).try_acquire),
         (3_000, lambda: journal.append({"n": 5, "pad": "x" * 10_000})),
