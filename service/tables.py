@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import zlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Row:
         return {**features, **outer} if isinstance(features, dict) else outer
 
 
-class Table:
+class Table(ABC):
     """A data file with at least one row; every iteration reads it from its beginning.
 
     ``columns`` in the file's order. ``share_read`` (0 to 1) is how far the latest iteration has come. Iterating raises
@@ -64,12 +65,12 @@ class Table:
         if next(iter(self), None) is None:
             raise TableError(f"{path}: has column names but no rows")
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Row]:
         """Yield all rows."""
-        raise NotImplementedError
 
-    def _read_columns(self) -> tuple[str, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def _read_columns(self) -> tuple[str, ...]: ...
 
     def _lines(self) -> Iterator[str]:
         """Yield the decoded lines of a text file, with their ends."""

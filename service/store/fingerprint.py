@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.settings import Settings
+from service.settings import Network, Schema, Settings, Task
 from service.store.canonical import canonical_json, sha256
 
 _LENGTH = 16
@@ -15,13 +15,17 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def schema_values(settings: Settings) -> dict[str, Any]:
+    """Return ``schema_values_of`` the settings."""
+    return schema_values_of(settings.task, settings.schema_)
+
+
+def schema_values_of(task: Task, schema: Schema) -> dict[str, Any]:
     """Return what an event's columns depend on: task, features by kind in column order, nullable ones, labels.
 
     Labels are absent unless configured, since otherwise the first checkpoint fixes them.
     """
-    schema = settings.schema_
     values: dict[str, Any] = {
-        "task": settings.task,
+        "task": task,
         "numeric": list(schema.numeric),
         "boolean": list(schema.boolean),
         "categorical": list(schema.categorical),
@@ -33,8 +37,13 @@ def schema_values(settings: Settings) -> dict[str, Any]:
 
 
 def model_values(settings: Settings) -> dict[str, Any]:
+    """Return ``model_values_of`` the settings."""
+    return model_values_of(settings.train.model)
+
+
+def model_values_of(network: Network) -> dict[str, Any]:
     """Return what the shapes of the weights depend on, beside the schema: the network's settings but dropout."""
-    return settings.train.model.model_dump(mode="json", exclude={"dropout"})
+    return network.model_dump(mode="json", exclude={"dropout"})
 
 
 def schema_fingerprint(settings: Settings) -> str:

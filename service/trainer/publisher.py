@@ -20,7 +20,15 @@ from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.clock import utc_text
-from service.store.fingerprint import difference, model_fingerprint, model_values, schema_fingerprint, schema_values
+from service.store.fingerprint import (
+    difference,
+    model_fingerprint,
+    model_values,
+    model_values_of,
+    schema_fingerprint,
+    schema_values,
+    schema_values_of,
+)
 from service.store.journal import Journal
 from service.store.lease import Lease
 from service.store.manifest import DataRange, Manifest
@@ -157,7 +165,8 @@ class Publisher:
             standing = Standing.from_parts(manifest.id, checkpoint.tensors, checkpoint.encoder, follows)
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointDamagedError(f"checkpoint {manifest.id}: its parts do not fit together: {error}") from None
-        differs = difference(_made_for(encoder), self._wanted)
+        made_for = schema_values_of(encoder.task, encoder.schema) | model_values_of(encoder.network)
+        differs = difference(made_for, self._wanted)
         if differs:
             raise SnapshotMismatchError(
                 f"{self._settings.store.path}: checkpoint {manifest.id} was made under another configuration "
@@ -190,20 +199,6 @@ class Publisher:
             fence=self._fence,
         )
         return Checkpoint(manifest, candidate.model.weights(), candidate.encoder_json())
-
-
-def _made_for(encoder: Encoder) -> dict[str, Any]:
-    """Return of a checkpoint what ``schema_values`` and ``model_values`` are of the settings; labels as configured."""
-    schema = encoder.schema
-    values: dict[str, Any] = {
-        "task": encoder.task,
-        "numeric": list(schema.numeric),
-        "boolean": list(schema.boolean),
-        "categorical": list(schema.categorical),
-        "nullable": sorted(schema.nullable),
-        **encoder.network.model_dump(mode="json", exclude={"dropout"}),
-    }
-    return values | ({"labels": list(schema.labels)} if schema.labels else {})
 
 
 def versions() -> dict[str, str]:
