@@ -148,7 +148,7 @@ class Network(Section):
     """The built-in tabular network."""
 
     hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=4_096)], ...], Field(min_length=1, max_length=8)] = Field(
-        (96, 96), description="width of each hidden layer"
+        (64, 64), description="width of each hidden layer"
     )
     embedding_width: Annotated[int, Field(ge=1, le=256)] = Field(8, description="numbers per category")
     max_categories: Annotated[int, Field(ge=1, le=1_000_000)] = Field(

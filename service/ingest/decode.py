@@ -1,17 +1,18 @@
 """A batch of raw records becomes examples as columns, and for each record that does not fit, why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from service.ingest.event_reading import DecodeFault, fast_reader, read_slowly, timestamp_ms
+from service.ingest.event_reading import DecodeFault, fast_decoder, in_order, read_slowly, timestamp_ms
 from service.ingest.identity import identity_hashes
 from service.model.features import FeatureColumns, finite
 from service.model.vocabulary import Categories, Labels
-from service.records import Examples, IntArray, RecordBatch, Refusal
+from service.records import Examples, FloatArray, IntArray, RecordBatch, Refusal
 from service.settings import Settings, label_text
 
 MS_A_DAY = 86_400_000
@@ -49,12 +50,45 @@ class Decoder:
         # By type: in one dictionary the labels 1, 1.0 and true would be the same key.
         self._seen: dict[type, dict[Any, int]] = {str: {}, int: {}}
         self._clock_ms = clock_ms
-        self._read_fast = fast_reader(columns, regression=self._regression)
+        self._decode = fast_decoder(columns, regression=self._regression)
 
     def decode(self, batch: RecordBatch) -> Decoded:
         """Return the batch's accepted rows as columns and a refusal for each of its other records."""
-        if len(self._seen[str]) != len(self._labels):
-            self._seen = {str: {name: index for index, name in enumerate(self._labels.names)}, int: {}}
+        return self._at_once(batch) or self._one_by_one(batch)
+
+    def _at_once(self, batch: RecordBatch) -> Decoded | None:
+        """Decode a batch in which every record is as most are; None where one is not, whatever it is."""
+        values: Sequence[Any] = batch.values
+        known = self._seen[str]
+        try:
+            if not values or not all(map(bytes.isascii, values)) or max(map(len, values)) > self._max_bytes:
+                return None
+            events = list(map(self._decode, values))
+            stamps = self._stamps([event.ts for event in events], batch.timestamps_ms)
+            if self._regression:
+                targets = np.array([event.label for event in events], dtype=np.float64)
+            else:
+                targets = np.array([known[event.label] for event in events], dtype=np.float64)
+        except (msgspec.MsgspecError, RecursionError, TypeError, KeyError, OverflowError):
+            return None
+        if stamps is None or np.isnan(targets).any():
+            return None
+        rows = [in_order(event.features) for event in events]
+        return self._decoded(batch, slice(None), rows, targets, stamps, [event.id for event in events], [])
+
+    def _stamps(self, given: list[Any], recorded: IntArray) -> IntArray | None:
+        """Return the times of events that all bear whole milliseconds, or none at all; None for any others."""
+        kinds = set(map(type, given))
+        now_ms = self._clock_ms()
+        if kinds == {int}:
+            stamps = np.array(given, dtype=np.int64)
+        elif kinds == {NoneType}:
+            stamps = np.where(recorded >= 0, recorded, now_ms)
+        else:
+            return None
+        return stamps if stamps.min() >= 0 and stamps.max() <= now_ms + MS_A_DAY else None
+
+    def _one_by_one(self, batch: RecordBatch) -> Decoded:
         now_ms = self._clock_ms()
         kept: list[int] = []
         rows: list[tuple[Any, ...]] = []
@@ -74,13 +108,26 @@ class Decoder:
             targets.append(target)
             stamps.append(stamp)
             ids.append(name)
+        columns = np.array(targets, dtype=np.float64), np.array(stamps, dtype=np.int64)
+        return self._decoded(batch, kept, rows, *columns, ids, refusals)
+
+    def _decoded(
+        self,
+        batch: RecordBatch,
+        kept: list[int] | slice,
+        rows: list[tuple[Any, ...]],
+        targets: FloatArray,
+        stamps: IntArray,
+        ids: list[str | None],
+        refusals: list[Refusal],
+    ) -> Decoded:
         numbers, texts = self._columns.columns(rows)
         offsets = batch.offsets[kept]
         examples = Examples(
             numbers=numbers,
             codes=self._categories.encode(texts, grow=True, rows=len(rows)),
-            targets=np.array(targets, dtype=np.float64),
-            timestamps_ms=np.array(stamps, dtype=np.int64),
+            targets=targets,
+            timestamps_ms=stamps,
             keys=identity_hashes(batch.source, offsets, ids),
         )
         return Decoded(examples, offsets, refusals)
@@ -95,7 +142,8 @@ class Decoder:
         try:
             if not value.isascii():
                 value.decode()  # msgspec does not look into what it skips
-            row, label, ts, name = self._read_fast(value)
+            event = self._decode(value)
+            row, label, ts, name = in_order(event.features), event.label, event.ts, event.id
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             row, label, ts, name = read_slowly(value, self._columns, regression=self._regression)
         if ts is None:

@@ -1,7 +1,7 @@
 """A stable 64-bit hash of who an event is: the same in every process, on every machine, at every reading."""
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from zlib import adler32, crc32
 
 import numpy as np
 
@@ -16,14 +16,16 @@ def identity_hashes(source: Partition, offsets: IntArray, ids: Sequence[str | No
 
     Offsets are mixed as splitmix64 mixes its counter.
     """
-    origin = np.frombuffer(_digest(f"{source.topic}/{source.partition}"), dtype="<u8")
-    hashes = mixed(origin + offsets.astype(np.uint64) * GAMMA)
+    origin = np.array([_checksums(f"{source.topic}/{source.partition}")], dtype=np.uint64)
+    hashes = mixed(mixed(origin) + offsets.astype(np.uint64) * GAMMA)
     named = [index for index, name in enumerate(ids) if name is not None]
     if named:
-        digests = b"".join([_digest(name) for name in ids if name is not None])
-        hashes[named] = np.frombuffer(digests, dtype="<u8")
+        sums = np.array([_checksums(name) for name in ids if name is not None], dtype=np.uint64)
+        hashes[named] = mixed(sums)
     return hashes
 
 
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=8).digest()
+def _checksums(text: str) -> int:
+    """Return two checksums side by side: many times faster than a digest, and nobody needs one; mixing spreads them."""
+    data = text.encode()
+    return crc32(data) << 32 | adler32(data)

@@ -1,7 +1,7 @@
 """Events from Kafka: a consumer group for who reads which partition, positions of our own for where."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from kafka.structs import OffsetAndMetadata
 
 from service.ingest.kafka_client import connect, unavailable
 from service.ingest.kafka_commits import Commits
+from service.ingest.standstill import Standstill
 from service.records import Header, Partition, Positions, RecordBatch
 from service.settings import Source
 
@@ -40,6 +41,7 @@ class KafkaSource:
         self._group = group
         self._positions: dict[Partition, int] = {}
         self._lag: dict[Partition, int] = {}
+        self._standstill = Standstill()
         self._gaps: dict[Partition, int] = {}
         self._commits = Commits()
         self._consumer: Any = None
@@ -66,7 +68,9 @@ class KafkaSource:
             raise unavailable(self._settings, error) from error
         if not found:
             self._notice_silence()
+            self._notice_standstill(consumer)
             return []
+        self._standstill.end()
         self._silent_since = None
         return [_batch(at, records) for at, records in found.items()]
 
@@ -197,6 +201,19 @@ class KafkaSource:
         if now - self._silent_since > SILENCE_SECONDS:
             raise unavailable(self._settings, "no broker is connected")
 
+    def _notice_standstill(self, consumer: Any) -> None:  # noqa: ANN401
+        """Join the group anew when it has given nothing, or nothing can be fetched, for too long.
+
+        On a busy machine kafka-python 3.0 can join before it knows the topic's partitions, is assigned none, and never
+        asks again. A group that rightly gives us nothing is asked ever less often.
+        """
+        assigned = consumer.assignment()
+        if assigned and all(consumer.highwater(at) is not None for at in assigned):
+            self._standstill.end()
+        elif self._standstill.too_long():
+            log.warning("Kafka gives nothing to read; joining the group anew", topic=self._topic, group=self._group)
+            self._drop()
+
     def _drop(self) -> None:
         consumer, self._consumer, self._network, self._silent_since = self._consumer, None, None, None
         try:
@@ -233,13 +250,15 @@ def _reached(consumer: Any, at: TopicPartition) -> int | None:  # noqa: ANN401
 
 
 def _batch(at: TopicPartition, records: list[Any]) -> RecordBatch:
+    column = dict(zip(records[0]._fields, zip(*records, strict=True), strict=True))  # records are named tuples
+    headers: Sequence[Any] = column["headers"]
     return RecordBatch(
         source=_ours(at),
-        offsets=np.array([record.offset for record in records], dtype=np.int64),
-        timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
-        values=[record.value for record in records],
-        keys=[record.key for record in records],
-        headers=[_headers(record.headers) if record.headers else () for record in records],
+        offsets=np.array(column["offset"], dtype=np.int64),
+        timestamps_ms=np.array(column["timestamp"], dtype=np.int64),
+        values=column["value"],
+        keys=column["key"],
+        headers=[_headers(some) for some in headers] if any(headers) else [()] * len(records),
     )
 
 
