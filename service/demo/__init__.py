@@ -19,7 +19,7 @@ from service.logs import configure_logs
 from service.pretrain import pretrain_events
 from service.probes import ProbeServer
 from service.settings import Settings
-from service.store.journal import Journal
+from service.store.journal import DECISIONS, Journal
 from service.trainer import Readiness, learn, stop_signals
 
 HISTORY_EVENTS = 5_000
@@ -111,7 +111,7 @@ def _stream(
     drift_every: int,
 ) -> dict[str, Any]:
     """Send events evenly paced and tell what is decided meanwhile; return counts and seconds."""
-    journal, place = Journal(settings.store.path / "decisions.jsonl"), 0
+    journal, place = Journal(settings.store.path / DECISIONS), 0
     stream = _numbered(loans(settings.train.seed + 1_000, drift_every), drift_every)
     sink = open_sink(settings)
     began, sent = time.monotonic(), 0

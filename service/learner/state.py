@@ -15,9 +15,8 @@ from service.model.encoder import Encoder
 from service.model.normaliser import Normaliser
 from service.model.vocabulary import Categories, Labels
 from service.records import Partition
+from service.train.round import Arrays, below, under
 from service.validate.evidence import ForwardEvidence
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) -> tuple[Arrays, dict[str, Any]]:
@@ -28,9 +27,9 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
     holdings, holdings_state = learner.holdings.snapshot()
     prequential, totals = learner.prequential.snapshot()
     arrays: Arrays = (
-        _under("holdings", holdings)
-        | _under("prequential", prequential)
-        | _under("statistics", learner.statistics.to_arrays())
+        under("holdings", holdings)
+        | under("prequential", prequential)
+        | under("statistics", learner.statistics.to_arrays())
     )
     roles = learner.roles.ids()
     spans = dict(learner.spans)
@@ -49,7 +48,7 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
     for name, lineage in learner.roles.lineages.items():
         encoder = lineage.model.encoder.to_json() if lineage.model else None
         lineages[name] = {"encoder": encoder, "is_champion": lineage.model is champion and champion is not None}
-        arrays |= _under(f"weights/{name}", lineage.weights or {}) | _under(f"moments/{name}", lineage.moments)
+        arrays |= under(f"weights/{name}", lineage.weights or {}) | under(f"moments/{name}", lineage.moments)
     meta = {
         "roles": roles,
         "lineages": lineages,
@@ -81,9 +80,9 @@ def restore(
 
     Raises whatever ``load`` raises, and ValueError or KeyError when the state does not fit the learner.
     """
-    learner.holdings.restore(_below("holdings", arrays), meta["holdings"])
-    learner.prequential.restore(_below("prequential", arrays), meta["prequential"])
-    learner.statistics = Normaliser.from_arrays(_below("statistics", arrays))
+    learner.holdings.restore(below("holdings", arrays), meta["holdings"])
+    learner.prequential.restore(below("prequential", arrays), meta["prequential"])
+    learner.statistics = Normaliser.from_arrays(below("statistics", arrays))
     learner.categories = Categories.from_json(meta["categories"], learner.categories.capacity)
     learner.labels = Labels.from_json(meta["labels"])
     learner.evidence = ForwardEvidence.from_json(meta["evidence"], learner.settings.gate.forward_rounds)
@@ -101,7 +100,7 @@ def restore(
     for name, saved in meta["lineages"].items():
         if name not in roles.lineages or saved["encoder"] is None:
             continue
-        weights, moments = _below(f"weights/{name}", arrays), _below(f"moments/{name}", arrays)
+        weights, moments = below(f"weights/{name}", arrays), below(f"moments/{name}", arrays)
         model = roles.champion.model if saved["is_champion"] and roles.champion else None
         roles.lineages[name] = Lineage(
             roles.lineages[name].recipe,
@@ -125,14 +124,6 @@ def resume_from(learner: Learner, champion: Standing, frozen: Standing, extra: M
     learner.roles.lineages = {
         name: lineage.restarted(champion.model) for name, lineage in learner.roles.lineages.items()
     }
-
-
-def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    return {f"{prefix}/{name}": array for name, array in arrays.items()}
-
-
-def _below(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    return {name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(f"{prefix}/")}
 
 
 def _offsets(positions: Mapping[Partition, int]) -> list[list[Any]]:

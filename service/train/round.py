@@ -102,8 +102,8 @@ def write_round(directory: Path, given: Round) -> None:
         examples = getattr(given, name)
         arrays |= {f"{name}/{column}": getattr(examples, column) for column in EXAMPLE_COLUMNS}
     for one in given.challengers:
-        arrays |= _under(f"weights/{one.name}", one.weights or {}) | _under(f"moments/{one.name}", one.moments)
-    arrays |= _under("anchor", given.anchor or {})
+        arrays |= under(f"weights/{one.name}", one.weights or {}) | under(f"moments/{one.name}", one.moments)
+    arrays |= under("anchor", given.anchor or {})
     _replace(directory / "inputs.safetensors", save(arrays))
     described = {
         "number": given.number,
@@ -127,12 +127,12 @@ def read_round(directory: Path) -> Round:
         Challenger(
             name=one["name"],
             recipe=Recipe(**one["recipe"]),
-            weights=_below(f"weights/{one['name']}", arrays) or None,
-            moments=_below(f"moments/{one['name']}", arrays),
+            weights=below(f"weights/{one['name']}", arrays) or None,
+            moments=below(f"moments/{one['name']}", arrays),
         )
         for one in described["challengers"]
     )
-    parts = {name: Examples(**_below(name, arrays)) for name in ("window", "replay", "recent")}
+    parts = {name: Examples(**below(name, arrays)) for name in ("window", "replay", "recent")}
     return Round(
         number=described["number"],
         seed=described["seed"],
@@ -141,7 +141,7 @@ def read_round(directory: Path) -> Round:
         encoder=Encoder.from_json(described["encoder"]),
         settings=Train.model_validate(described["settings"]),
         challengers=challengers,
-        anchor=_below("anchor", arrays) or None,
+        anchor=below("anchor", arrays) or None,
         data=tuple(described["data"]),
         trained_until_ms=described["trained_until_ms"],
         **parts,
@@ -154,7 +154,7 @@ def write_outcome(directory: Path, outcome: Outcome) -> None:
     folder.mkdir(exist_ok=True)
     arrays: Arrays = {}
     for one in outcome.trained:
-        arrays |= _under(f"weights/{one.name}", one.weights) | _under(f"moments/{one.name}", one.moments)
+        arrays |= under(f"weights/{one.name}", one.weights) | under(f"moments/{one.name}", one.moments)
     _replace(folder / "outcome.safetensors", save(arrays))
     described = {
         "number": outcome.number,
@@ -178,19 +178,19 @@ def read_outcome(directory: Path) -> Outcome:
     described = json.loads((folder / "outcome.json").read_bytes())
     arrays = load_file(folder / "outcome.safetensors")
     trained = tuple(
-        Trained(
-            weights=_below(f"weights/{one['name']}", arrays), moments=_below(f"moments/{one['name']}", arrays), **one
-        )
+        Trained(weights=below(f"weights/{one['name']}", arrays), moments=below(f"moments/{one['name']}", arrays), **one)
         for one in described["trained"]
     )
     return Outcome(number=described["number"], trained=trained, seconds=described["seconds"])
 
 
-def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return the arrays with a prefix before their names, as parts of one file."""
     return {f"{prefix}/{name}": array for name, array in arrays.items()}
 
 
-def _below(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+def below(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return the arrays that ``under`` put below a prefix, by their own names."""
     return {name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(f"{prefix}/")}
 
 

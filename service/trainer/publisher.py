@@ -29,7 +29,7 @@ from service.store.fingerprint import (
     schema_values,
     schema_values_of,
 )
-from service.store.journal import Journal
+from service.store.journal import DECISIONS, Journal
 from service.store.lease import Lease
 from service.store.manifest import DataRange, Manifest
 from service.store.snapshot import SnapshotStore
@@ -58,7 +58,7 @@ class Publisher:
         self.snapshots = SnapshotStore(
             settings.trainer.state_path / "snapshots", identity | {"store": self.checkpoints.identity()}
         )
-        self._journal = Journal(settings.store.path / "decisions.jsonl")
+        self._journal = Journal(settings.store.path / DECISIONS)
         self._wanted = identity
         self._settings = settings
         self._lease = lease
