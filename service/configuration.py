@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.errors import ConfigurationError
-from service.setting_checks import CLASH
 from service.settings import Settings
+from service.settings.checks import CLASH
 
 PREFIX = "FRESHET_"
 CONFIG_VARIABLE = "FRESHET_CONFIG"
