@@ -5,13 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench fuzz fuzz-http lock clean
 
 demo: $(READY)  ## 20,000 events of a drifting stream on the embedded log; prints where to look, and ends
 	$(BIN)/freshet demo --events 20000 --rate 2000
 
 test: $(READY)
 	$(BIN)/pytest
+
+chaos: $(READY)  ## the long form of the fault tests, hours; for a look: make chaos FRESHET_CHAOS_KILLS=20 FRESHET_CHAOS_ROUNDS=500
+	$(BIN)/pytest -m chaos --durations=0
 
 lint: $(READY)
 	$(BIN)/ruff format --check
@@ -21,6 +24,12 @@ lint: $(READY)
 
 bench: $(READY)  ## every script of benchmarks/, one after the other
 	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+fuzz: $(READY)  ## 1,000,000 records through ingest and 100,000 files of a store; FRESHET_FUZZ_RECORDS, _FILES and _SEED change that
+	$(BIN)/python -m tests.fuzz
+
+fuzz-http: $(READY)  ## at least 10,000 requests made up by schemathesis; prints how many there were and what was answered
+	FRESHET_HTTP_CASES=10000 $(BIN)/pytest -s tests/acceptance/test_http_contract.py
 
 lock:  ## after a change of pyproject.toml's dependencies; the lock serves all platforms and names no registry
 	uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras \

@@ -76,7 +76,7 @@ def learner_with_four_models(broker: Broker, topic: str) -> Learner:
         },
     }
     learner = Learner(Settings.model_validate(tree), Observer())
-    source = KafkaSource(learner.settings.source, topic, learner.settings.source.kafka.group_id)
+    source = KafkaSource(learner.settings.source, [topic], learner.settings.source.kafka.group_id)
     decoder = Decoder(learner.settings, learner.columns, learner.categories, learner.labels, lambda: 2**43)
     while learner.due(0.0) is None:
         for batch in source.poll(BATCH, 1.0):
@@ -97,7 +97,7 @@ def learner_with_four_models(broker: Broker, topic: str) -> Learner:
 def pipeline(broker: Broker, topic: str) -> float:
     """Return events a second of the whole of ingest and window."""
     learner = learner_with_four_models(broker, topic)
-    source = KafkaSource(learner.settings.source, topic, f"bench-{time.time_ns()}")
+    source = KafkaSource(learner.settings.source, [topic], f"bench-{time.time_ns()}")
     decoder = Decoder(learner.settings, learner.columns, learner.categories, learner.labels, lambda: 2**43)
     before = learner.counts["accepted"]
     seen = 0

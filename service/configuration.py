@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from service.configuration_secrets import SECRET_KEYS, nested, refuse_secrets, shown
 from service.errors import ConfigurationError
 from service.settings import Settings
 from service.settings.checks import CLASH
@@ -59,6 +60,7 @@ def load_settings(
     if chosen is not None or DEFAULT_FILE.exists():
         file = chosen or DEFAULT_FILE
         tree = read_tree(file)
+        refuse_secrets(tree, str(file))
         origins = _origins(tree, str(file))
     _lay_environment_over(tree, origins, variables)
     for override in overrides:
@@ -66,7 +68,9 @@ def load_settings(
         if not equals or not key.strip():
             message = f"--set {override}: expected section.key=value, for example --set trigger.every_events=100"
             raise ConfigurationError(message)
-        _put(tree, origins, key.strip(), _parse(text, f"--set {key}"), f"--set {key.strip()}")
+        where, value = f"--set {key.strip()}", _parse(text, f"--set {key}")
+        refuse_secrets(nested(key.strip(), value), where)
+        _put(tree, origins, key.strip(), value, where)
     return check_tree(tree, origins)
 
 
@@ -149,7 +153,8 @@ def _lay_environment_over(tree: Tree, origins: dict[str, str], variables: Mappin
     for name, text in sorted(variables.items()):
         if name.startswith(PREFIX) and ("__" in name or name == PREFIX + "TASK"):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
-            _put(tree, origins, key, _parse(text, name), name)
+            # A password is the variable's text as it is, whatever YAML would make of it.
+            _put(tree, origins, key, text if key in SECRET_KEYS else _parse(text, name), name)
 
 
 def _put(tree: Tree, origins: dict[str, str], key: str, value: Any, where: str) -> None:  # noqa: ANN401 - YAML holds anything
@@ -186,7 +191,7 @@ def _explain(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
     if problem["type"] == "value_error":
         return f"{where or 'configuration'}: {problem['msg'].removeprefix('Value error, ')}"
     wanted = _wanted(problem, parts)
-    return f"{where}: {problem['input']!r} does not fit; {wanted}{_meaning(parts)}"
+    return f"{where}: {shown(problem['input'], key)} does not fit; {wanted}{_meaning(parts)}"
 
 
 def _origin(key: str, origins: Mapping[str, str], default: str) -> str:

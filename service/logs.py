@@ -48,3 +48,5 @@ def configure_logs(settings: Log) -> None:
     logging.captureWarnings(capture=True)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # It warns of each request that is no HTTP: whoever sends such could fill a disk.
+    logging.getLogger("uvicorn.error").setLevel(max(level, logging.ERROR))

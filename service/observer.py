@@ -7,10 +7,11 @@ from service.records import Examples, Scores
 
 MODEL_ROLES = ("champion", "challenger", "previous", "frozen")
 ROUND_OUTCOMES = ("promoted", "rejected", "failed", "rolled_back")
-TRIGGER_REASONS = ("first_events", "new_events", "elapsed")
+TRIGGER_REASONS = ("first_events", "new_events", "elapsed", "window_full")
 ROUND_PHASES = ("prepare", "train", "validate", "publish")
 WORKER_RESTART_CAUSES = ("crash", "hang", "deadline")
 DEAD_LETTER_OUTCOMES = ("sent", "failed")
+HOLD_REASONS = ("dead_letters", "state", "training")
 SWAP_OUTCOMES = ("swapped", "damaged", "failed")
 
 
@@ -38,8 +39,17 @@ class Observer:
     def polled(self, gap_seconds: float) -> None:
         """A poll began this long after the one before it had returned."""
 
+    def held_back(self, reason: str, seconds: float) -> None:
+        """For so long nothing was polled, for one of HOLD_REASONS."""
+
+    def training_paused(self, *, paused: bool) -> None:
+        """Whether no round may begin because too many have failed."""
+
     def scored(self, examples: Examples, scores: dict[str, Scores]) -> None:
         """Arriving events were scored, before they were learnt, by each model role there is."""
+
+    def evicted_unlearnt(self, events: int) -> None:
+        """``events`` learnable events had left the window before any round trained on them."""
 
     def held(self, window: int, replay: int, heldout: int) -> None:
         """Events now held in the window, the replay memory and the held-out slices."""

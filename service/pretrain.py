@@ -3,11 +3,10 @@
 import json
 import os
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from service.observer import Observer
 from service.records import Examples, Partition, RecordBatch
 from service.settings import BINARY_CLASSES, Settings
 from service.store.lease import Lease
+from service.store.lease_keeper import LeaseKeeper
 from service.table_events import check_columns, to_event
 from service.tables import read_table
 from service.train.fit import train_round
@@ -68,7 +68,7 @@ def pretrain_events(
     if fence is None:
         raise LeaseHeldError(f"{settings.store.path}: a trainer is at work ({lease.holder()}); stop it first")
     try:
-        with _renewed(lease), closing(open_sink(settings)) as sink:
+        with LeaseKeeper(lease), closing(open_sink(settings)) as sink:
             letters = DeadLetters(sink, Observer())
             publisher = Publisher(settings, lease, fence, letters, Observer())
             _refuse_a_second_start(settings, publisher)
@@ -92,34 +92,13 @@ def pretrain_events(
     }
 
 
-@contextmanager
-def _renewed(lease: Lease) -> Iterator[None]:
-    """Renew the lease during the block: training may take longer than it lasts."""
-    done = threading.Event()
-
-    def renew() -> None:
-        while not done.wait(lease.ttl_seconds / 4):
-            try:
-                lease.renew()
-            except StoreError as error:
-                log.warning("the lease could not be renewed", problem=str(error))
-
-    keeper = threading.Thread(target=renew, name="lease", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        done.set()
-        keeper.join()
-
-
 def _refuse_a_second_start(settings: Settings, publisher: Publisher) -> None:
     if publisher.checkpoints.latest() is not None:
         raise StoreError(
             f"{settings.store.path}: has a model already, and pretrain makes the first; "
             "choose another store.path, or move the folder away"
         )
-    if publisher.snapshots.load() is not None:
+    if publisher.states.load() is not None:
         raise StoreError(
             f"{settings.trainer.state_path}: a trainer has begun here already, and pretrain comes first; "
             "choose another trainer.state_path, or move the folder away"

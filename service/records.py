@@ -71,6 +71,15 @@ REFUSAL_REASONS = (
 """Every reason of refusal, in the order in which they are looked for: the first match is the one reported."""
 
 
+FATES = ("learnable", "held_out", "dead_lettered", "rolled_back", "evicted_unlearnt", "no_record")
+"""What can become of an offset. ``evicted_unlearnt``: it left the window before any round had trained on it;
+``no_record``: the log holds a transaction's marker there, or nothing after compaction. An offset that the log deleted
+before it was read has no fate."""
+
+REWOUND = len(FATES)
+"""Among runs not a fate, but a note: these offsets were read once, and the log gives them to other records now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Examples:
     """Labelled events as columns, n rows.

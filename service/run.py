@@ -13,10 +13,13 @@ from types import FrameType
 
 import structlog
 
+from service import parent
 from service.settings import Settings
 
 WRONG_USE = 2
 LOOK_SECONDS = 0.1
+SPARE_SECONDS = 3.0
+"""What a role needs beside its grace time: to notice the signal, and to free what it holds."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
@@ -94,7 +97,7 @@ def run(settings: Settings, options: Sequence[str]) -> dict[str, int]:
     children = [
         Child(role, [*program, command, *options]) for role, command in (("trainer", "train"), ("server", "serve"))
     ]
-    return watch(children, max(settings.trainer.grace_seconds, settings.serve.grace_seconds))
+    return watch(children, max(settings.trainer.grace_seconds, settings.serve.grace_seconds) + SPARE_SECONDS)
 
 
 def watch(children: Sequence[Child], grace_seconds: float) -> dict[str, int]:
@@ -150,7 +153,7 @@ def _environment() -> Mapping[str, str]:
     package = str(Path(__file__).resolve().parent.parent)
     old = os.environ.get("PYTHONPATH")
     path = f"{package}{os.pathsep}{old}" if old else package
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    return {**os.environ, **parent.variables(), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 @contextmanager

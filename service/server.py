@@ -3,6 +3,7 @@
 import gc
 import json
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import structlog
 import torch
-import uvicorn
 
 from service.configuration import require_schema
 from service.errors import SourceUnavailableError
@@ -29,6 +29,9 @@ from service.observer import Observer
 from service.probes import listen, probe_routes
 from service.records import Partition, RecordBatch, Refusal
 from service.serve.api import KNOWN_ANSWERS, create_app
+from service.serve.bounds import MAX_TARGET_BYTES
+from service.serve.connection import Limits
+from service.serve.http import HttpServer
 from service.serve.predictor import Predictor
 from service.serve.watcher import Watcher
 from service.settings import Settings
@@ -37,13 +40,17 @@ from service.store.checkpoints import CheckpointStore
 FLUSH_SECONDS = 5.0
 """Longest wait for the source to make events durable, before the client is asked to come back."""
 
+SWITCH_SECONDS = 0.001
+"""After so long a thread that answers a large batch lets the event loop have its turn; Python's own is 5 ms."""
+
 log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> None:
     """Answer over HTTP until SIGTERM or SIGINT; then open requests have ``serve.grace_seconds`` to finish.
 
-    Raises ConfigurationError without a schema, or if ``serve.port`` cannot be had.
+    Further signals change nothing, but for a second SIGINT, which ends the drain. Raises ConfigurationError without a
+    schema, if ``serve.tokens_file`` is wrong, or if ``serve.port`` cannot be had.
     """
     configure_logs(settings.log)
     server = Server(settings)
@@ -59,20 +66,23 @@ class Server:
         self._settings = settings
         observer = ServerObserver(answers=KNOWN_ANSWERS)
         store = CheckpointStore(settings.store.path, settings.store.keep)
-        predictor = Predictor()
+        self._predictor = predictor = Predictor()
         self._watcher = Watcher(settings, store, predictor, observer)
         self._desk = SourceDesk(settings, predictor, observer)
-        probes = probe_routes(observer.registry, ready=predictor.ready, alive=self._watcher.alive)
-        app = create_app(settings, predictor, store, self._desk, observer, probes=probes)
-        self._http = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                timeout_graceful_shutdown=int(settings.serve.grace_seconds),
-            )
+        probes = probe_routes(observer.registry, ready=self.ready, alive=self._watcher.alive)
+        app = create_app(settings, predictor, store, self._desk, observer, probes=probes, closing=self._closing)
+        limits = Limits(
+            connections=settings.serve.max_connections,
+            head_bytes=settings.serve.max_header_bytes + MAX_TARGET_BYTES,
+            head_seconds=settings.serve.head_seconds,
+            body_seconds=settings.serve.body_seconds,
+            keep_alive_seconds=settings.serve.keep_alive_seconds,
+        )
+        self._http = HttpServer(
+            app,
+            limits,
+            grace_seconds=settings.serve.grace_seconds,
+            announce_seconds=settings.serve.announce_seconds,
         )
 
     def run(self) -> None:
@@ -84,6 +94,7 @@ class Server:
         listener = listen(serve.host, serve.port, "serve.port")  # first: no model is loaded in vain
         # One forward pass is too small to share; more threads would only fight over the cores.
         torch.set_num_threads(1)
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self._watcher.start()
             # What is loaded by now stays for good. Left to the collector it would cost about 100 ms at every pass.
@@ -102,6 +113,15 @@ class Server:
         """Ask ``run`` to drain and return; can be called from any thread, and before it runs."""
         self._http.should_exit = True
 
+    def ready(self) -> str | None:
+        """Return None while it answers predictions and will go on to, else why not."""
+        if self._closing():
+            return "the server stops"
+        return self._predictor.ready() or self._watcher.alive()
+
+    def _closing(self) -> bool:
+        return self._http.should_exit
+
     @property
     def url(self) -> str:
         """Where it answers."""
@@ -110,14 +130,17 @@ class Server:
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT stop it, from now on and not only once it answers; a second SIGINT ends the drain."""
+        """Let SIGTERM and SIGINT stop it, from now on and not only once it answers; a second SIGINT ends the drain.
+
+        Once one has come they are ignored ever after: the process is about to end, and its success stays one.
+        """
         # uvicorn raises the signals that it has seen again at its end: they must find a handler then, too.
         before = {number: signal.signal(number, self._http.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_IGN if self._closing() else handler)
 
 
 class SourceDesk:

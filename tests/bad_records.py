@@ -36,6 +36,14 @@ def raw(fragment: str, old: str = '"x": 1.5') -> bytes:
     return text.replace(old, fragment).encode()
 
 
+def nested(depth: int) -> list[Any]:
+    """Return an empty array within arrays, ``depth`` of them in all."""
+    whole: list[Any] = []
+    for _ in range(depth - 1):
+        whole = [whole]
+    return whole
+
+
 FITTING = {
     "as it should be": event(),
     "an id": event(id="é-1"),
@@ -55,6 +63,9 @@ FITTING = {
     "text beyond ASCII": features(c="grün"),
     "a key twice, the last one fitting": raw('"x": "no", "x": 1'),
     "an escaped key": raw('"\\u0078": 1.5'),
+    "nested as deep as may be": event(extra=nested(199)),
+    "many brackets, none of them deep": event(extra=[[]] * 300),
+    "brackets in text": event(extra='[{\\"[' * 300),
     "spaces around": b" \r\n\t" + event() + b"\n",
 }
 
@@ -79,6 +90,7 @@ BAD: dict[str, tuple[bytes | None, str]] = {
     "CSV": (b"1.5,2,red,true,yes", "not_json"),
     "nested without end": (b'{"a":' * 800, "not_json"),
     "nested too deep to be read": (b'{"a":' + b"[" * 2_000 + b"]" * 2_000 + b"}", "not_json"),
+    "nested one level too deep": (event(extra=nested(200)), "not_json"),
     "an array": (b"[" + event() + b"]", "not_object"),
     "a number": (b"17", "not_object"),
     "null": (b"null", "not_object"),

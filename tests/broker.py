@@ -6,12 +6,23 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    NewPartitions,
+    NewTopic,
+    ResourcePattern,
+    ResourceType,
+    UserScramCredentialUpsertion,
+)
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from tests.broker_machines import Machine, NoBrokerError, new_machine
+from tests.broker_machines import PORTS, Machine, NoBrokerError, Ports, new_machine
+from tests.broker_security import GUEST, GUEST_PASSWORD, PASSWORD, SCRAM, USER, Authority
 
 READY_SECONDS = 90.0
 
@@ -19,8 +30,9 @@ READY_SECONDS = 90.0
 class Broker:
     """A running broker at ``bootstrap``, and what tests do to it."""
 
-    def __init__(self, bootstrap: str, machine: Machine | None) -> None:
+    def __init__(self, bootstrap: str, machine: Machine | None, secured: dict[str, int] | None = None) -> None:
         self.bootstrap = bootstrap
+        self.secured = {name: f"localhost:{port}" for name, port in (secured or {}).items()}
         self._machine = machine
 
     @property
@@ -39,6 +51,60 @@ class Broker:
         settings = {key.replace("_", "."): value for key, value in config.items()}
         with self._admin() as admin, suppress(TopicAlreadyExistsError):
             admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        """Have a topic consist of more partitions than so far."""
+        with self._admin() as admin:
+            admin.create_partitions({topic: NewPartitions(total)})
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic."""
+        with self._admin() as admin:
+            admin.delete_topics([topic])
+
+    def has(self, topic: str) -> bool:
+        """Tell whether there is such a topic."""
+        with self._admin() as admin:
+            return topic in admin.list_topics()
+
+    def members(self, group: str) -> list[str]:
+        """Return the ids of a consumer group's members."""
+        with self._admin() as admin:
+            [found] = admin.describe_groups([group]).values()
+        return sorted(member["member_id"] for member in found["members"])
+
+    def add_users(self) -> None:
+        """Make the users of the SCRAM mechanisms, whose passwords the cluster keeps."""
+        with self._admin() as admin:
+            for mechanism in SCRAM:  # a request may name a user once
+                users = [
+                    UserScramCredentialUpsertion(user, mechanism, password.encode(), iterations=4_096)
+                    for user, password in ((USER, PASSWORD), (GUEST, GUEST_PASSWORD))
+                ]
+                refused = {user: why for user, why in admin.alter_user_scram_credentials(users).items() if why}
+                assert not refused, refused
+
+    def allow(self, user: str, group: str) -> None:
+        """Let a user join a group."""
+        pattern = ResourcePattern(ResourceType.GROUP, group)
+        right = ACL(f"User:{user}", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, pattern)
+        with self._admin() as admin:
+            assert admin.create_acls([right])["succeeded"]
+
+    @property
+    def authority(self) -> Authority:
+        """Who vouches for the broker's certificate and its clients'."""
+        assert self._own().authority is not None, "the broker is not secured"
+        return self._own().authority
+
+    @property
+    def segments(self) -> Path | None:
+        """The folder of the broker's partitions, None where it is out of reach."""
+        return self._own().data
+
+    def signal(self, number: int) -> None:
+        """Send the broker's process a signal."""
+        self._own().signal(number)
 
     def delete_records(self, topic: str, before: int, partition: int = 0) -> None:
         """Have the broker forget all records before an offset."""
@@ -92,18 +158,23 @@ class Broker:
             admin.close()
 
 
-def open_broker() -> Broker:
-    """Return a broker that answers; raise NoBrokerError where there is no way to have one."""
-    given = os.environ.get("FRESHET_TEST_KAFKA")
+def open_broker(*, own: bool = False) -> Broker:
+    """Return a broker that answers: the one in FRESHET_TEST_KAFKA unless it must be our ``own``.
+
+    Raises NoBrokerError where there is no way to have one.
+    """
+    given = None if own else os.environ.get("FRESHET_TEST_KAFKA")
     if given:
         broker = Broker(given, None)
     else:
-        port, controller_port = free_ports(2)
-        machine = new_machine(port, controller_port)
+        ports = Ports.of(free_ports(PORTS))
+        machine = new_machine(ports)
         machine.start()
-        broker = Broker(f"127.0.0.1:{port}", machine)
+        broker = Broker(f"127.0.0.1:{ports.plain}", machine, ports.secured)
     try:
         broker.wait_until_ready()
+        if broker.secured:
+            broker.add_users()
     except BaseException:
         broker.close()
         raise

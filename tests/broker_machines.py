@@ -6,8 +6,11 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from tests.broker_security import SECURED, Authority, can_secure, new_authority, security_properties
 
 VERSION = "4.3.1"
 POM = Path(__file__).parent / "kafka" / "pom.xml"
@@ -19,8 +22,31 @@ class NoBrokerError(Exception):
     """No broker can be had here; the message says what is missing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the listeners are; those of SECURED exist only where openssl does."""
+
+    plain: int
+    controller: int
+    secured: dict[str, int]
+
+    @classmethod
+    def of(cls, free: list[int]) -> "Ports":
+        """Give out free ports: as many as ``PORTS``."""
+        return cls(free[0], free[1], dict(zip(SECURED, free[2:], strict=True)) if can_secure() else {})
+
+
+PORTS = 2 + len(SECURED)
+
+
 class Machine(Protocol):
     """How a broker of our own is started and stopped; its data and ports outlive a stop."""
+
+    authority: Authority | None
+    """Who vouches for the broker and for its clients, None without openssl."""
+
+    data: Path | None
+    """Where its log segments lie, None where they cannot be reached."""
 
     def start(self) -> None:
         """Start the broker's process."""
@@ -28,6 +54,10 @@ class Machine(Protocol):
 
     def stop(self, *, kill: bool) -> None:
         """Stop it, gently or by SIGKILL, and wait until it is gone."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send its process a signal."""
         ...
 
     def dead(self) -> str | None:
@@ -42,13 +72,15 @@ class Machine(Protocol):
 class JavaMachine:
     """The broker as a Java process; Maven fetches its jars once."""
 
-    def __init__(self, port: int, controller_port: int) -> None:
+    def __init__(self, ports: Ports) -> None:
         self._classes = f"{fetch_jars()}/*"
         self._folder = Path(tempfile.mkdtemp(prefix="freshet-test-kafka-"))
+        self.authority = identities(self._folder / "tls") if ports.secured else None
+        self.data = self._folder / "data"
         self._log = self._folder / "broker.log"
         self._settings = self._folder / "broker.properties"
-        lines = (f"{key}={value}\n" for key, value in properties(port, controller_port).items())
-        self._settings.write_text(f"log.dirs={self._folder / 'data'}\n" + "".join(lines))
+        everything = {"log.dirs": str(self.data), **properties(ports, str(self._folder / "tls"))}
+        self._settings.write_text("".join(f"{key}={escaped(value)}\n" for key, value in everything.items()))
         cluster = ("--cluster-id", "freshet-test-kafka-0001", "--config", str(self._settings))
         self._java("kafka.tools.StorageTool", "format", *cluster).wait()
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,6 +100,11 @@ class JavaMachine:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def dead(self) -> str | None:
         """Return its last words, or None while it runs."""
@@ -91,14 +128,21 @@ class JavaMachine:
 class DockerMachine:
     """The broker as a container of the project's published image."""
 
-    def __init__(self, port: int, controller_port: int) -> None:
+    def __init__(self, ports: Ports) -> None:
         self._name = f"freshet-test-kafka-{uuid.uuid4().hex[:8]}"
+        self._folder = Path(tempfile.mkdtemp(prefix="freshet-test-kafka-"))
+        self.authority = identities(self._folder / "tls") if ports.secured else None
+        self.data = None
         variables = [
-            f"--env=KAFKA_{key.upper().replace('.', '_')}={value}"
-            for key, value in properties(port, controller_port, listen="0.0.0.0").items()  # noqa: S104 - in the container
+            f"--env=KAFKA_{in_environment(key)}={value}"
+            for key, value in properties(ports, "/tls", listen="0.0.0.0").items()  # noqa: S104 - in the container
         ]
-        publish = f"--publish=127.0.0.1:{port}:{port}"
-        self._docker("create", f"--name={self._name}", publish, *variables, f"apache/kafka:{VERSION}")
+        publish = [f"--publish=127.0.0.1:{port}:{port}" for port in (ports.plain, *ports.secured.values())]
+        self._docker("create", f"--name={self._name}", *publish, *variables, f"apache/kafka:{VERSION}")
+        if self.authority is not None:
+            for file in self.authority.folder.iterdir():
+                file.chmod(0o644)  # the container's user is another
+            self._docker("cp", str(self.authority.folder), f"{self._name}:/tls")
 
     def start(self) -> None:
         """Start the process."""
@@ -107,6 +151,10 @@ class DockerMachine:
     def stop(self, *, kill: bool) -> None:
         """End it and wait until it is gone."""
         self._docker("kill" if kill else "stop", self._name)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._docker("kill", f"--signal={number}", self._name)
 
     def dead(self) -> str | None:
         """Return its last words, or None while it runs."""
@@ -117,6 +165,7 @@ class DockerMachine:
     def remove(self) -> None:
         """Delete the container."""
         self._docker("rm", "--force", "--volumes", self._name)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     @staticmethod
     def _docker(*arguments: str) -> str:
@@ -127,26 +176,39 @@ class DockerMachine:
         return done.stdout + done.stderr
 
 
-def new_machine(port: int, controller_port: int) -> Machine:
+def new_machine(ports: Ports) -> Machine:
     """Return a machine by what is installed; raise NoBrokerError if nothing is."""
     if shutil.which("java") and shutil.which("mvn"):
-        return JavaMachine(port, controller_port)
+        return JavaMachine(ports)
     if shutil.which("docker"):
-        return DockerMachine(port, controller_port)
+        return DockerMachine(ports)
     message = "no Kafka: set FRESHET_TEST_KAFKA to a broker's host:port, or install Java 17 and Maven, or Docker"
     raise NoBrokerError(message)
 
 
-def properties(port: int, controller_port: int, listen: str = "127.0.0.1") -> dict[str, str]:
+def identities(folder: Path) -> Authority:
+    """Make the authority, and with it the broker's certificate and a client's."""
+    authority = new_authority(folder)
+    authority.issue("localhost", "subjectAltName=DNS:localhost")
+    authority.issue("freshet")
+    return authority
+
+
+def properties(ports: Ports, store: str, listen: str = "127.0.0.1") -> dict[str, str]:
     """Return the settings of one node that is broker and controller, quick to form groups."""
+    open_to_all = {"PLAINTEXT": ports.plain}
+    listeners = {**open_to_all, **ports.secured, "CONTROLLER": ports.controller}
+    # Secured listeners are reached by the name that the broker's certificate has.
+    advertised = {**dict.fromkeys(open_to_all, "127.0.0.1"), **dict.fromkeys(ports.secured, "localhost")}
+    protocols = ["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name in advertised)]
     return {
         "node.id": "1",
         "process.roles": "broker,controller",
-        "listeners": f"PLAINTEXT://{listen}:{port},CONTROLLER://{listen}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": ",".join(f"{name}://{listen}:{port}" for name, port in listeners.items()),
+        "advertised.listeners": ",".join(f"{name}://{host}:{listeners[name]}" for name, host in advertised.items()),
         "controller.listener.names": "CONTROLLER",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "controller.quorum.voters": f"1@127.0.0.1:{ports.controller}",
+        "listener.security.protocol.map": ",".join(protocols),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "3",
         "transaction.state.log.replication.factor": "1",
@@ -158,7 +220,18 @@ def properties(port: int, controller_port: int, listen: str = "127.0.0.1") -> di
         # A killed broker may come back only when its session is over.
         "broker.heartbeat.interval.ms": "500",
         "broker.session.timeout.ms": "3000",
+        **(security_properties(store) if ports.secured else {}),
     }
+
+
+def escaped(value: str) -> str:
+    """Return a value as a properties file holds it: ASCII, and backslashes doubled."""
+    return value.replace("\\", "\\\\").encode("ascii", "backslashreplace").decode().replace("\\x", "\\u00")
+
+
+def in_environment(key: str) -> str:
+    """Return a broker's setting as the image wants it spelt: one underscore for a dot, three for a hyphen."""
+    return key.upper().replace("_", "__").replace("-", "___").replace(".", "_")
 
 
 def fetch_jars() -> Path:

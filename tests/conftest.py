@@ -5,6 +5,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -13,21 +14,51 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)
     from tests.broker import Broker, open_broker
     from tests.broker_machines import NoBrokerError
+    from tests.broker_security import can_secure
 
 CLIENT_END_SECONDS = 5.0
 
 
+def not_here(reason: str) -> NoReturn:
+    """Skip a test for what this machine lacks; with CI=true it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def opened(*, own: bool) -> Broker:
+    """Return a broker that answers, or skip what wants one."""
+    try:
+        return open_broker(own=own)
+    except NoBrokerError as error:
+        not_here(str(error))
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
-    """Yield a broker that answers. Where there is none, tests are skipped with the reason; with CI=true they fail."""
-    try:
-        broker = open_broker()
-    except NoBrokerError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
+    """Yield a broker that answers: the one in FRESHET_TEST_KAFKA, else one of our own."""
+    broker = opened(own=False)
     yield broker
     broker.close()
+
+
+@pytest.fixture(scope="session")
+def own_kafka(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Yield a broker of our own, which may be killed and has secured listeners; ``kafka`` itself where that is one."""
+    if not os.environ.get("FRESHET_TEST_KAFKA"):
+        yield request.getfixturevalue("kafka")
+        return
+    broker = opened(own=True)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(own_kafka: Broker) -> Broker:
+    """Return a broker of our own with secured listeners."""
+    if not can_secure():
+        not_here("certificates for the test broker's secured listeners are made by openssl; install it")
+    return own_kafka
 
 
 @pytest.fixture

@@ -28,6 +28,9 @@ class EmbeddedKind:
         source = {"kind": "embedded", "topic": self.topic, "embedded": {"path": str(self.path)}}
         return Settings.model_validate({"source": source, **tree})
 
+    def create(self, topic: str) -> None:
+        """A topic comes to be with its first record."""
+
     def delete_records(self, topic: str, before: int) -> None:
         """Forget all records before an offset, as a retention would."""
         connection = sqlite3.connect(self.path, isolation_level=None)
@@ -50,6 +53,10 @@ class KafkaKind:
         kafka = {"bootstrap_servers": self.broker.bootstrap, "group_id": self.group}
         source = {"kind": "kafka", "topic": self.topic, "kafka": kafka}
         return Settings.model_validate({"source": source, **tree})
+
+    def create(self, topic: str) -> None:
+        """Create a topic of one partition, or leave the one of that name."""
+        self.broker.create(topic)
 
     def delete_records(self, topic: str, before: int) -> None:
         """Have the broker forget all records before an offset."""

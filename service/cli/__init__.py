@@ -15,6 +15,7 @@ from service.cli.check import check
 from service.cli.demo import demo
 from service.cli.files import pretrain, send
 from service.cli.init import init
+from service.cli.ledger import ledger
 from service.cli.roles import run, serve, train
 from service.errors import FreshetError
 
@@ -36,6 +37,7 @@ app.command(rich_help_panel=BEGIN)(send)
 app.command(rich_help_panel=OPERATE)(run)
 app.command(rich_help_panel=OPERATE)(train)
 app.command(rich_help_panel=OPERATE)(serve)
+app.command(rich_help_panel=OPERATE)(ledger)
 app.add_typer(checkpoints.app, rich_help_panel=OPERATE)
 app.add_typer(dead_letters.app, rich_help_panel=OPERATE)
 

@@ -1,5 +1,6 @@
 """Where the demo runs: a folder of its own, ports that are free, and a server beside the trainer."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from service import parent
 from service.demo.loans import SCHEMA
 from service.errors import FreshetError
 from service.settings import Settings
@@ -56,10 +58,13 @@ def free_port(host: str, wanted: int) -> int:
 def start_server(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
     """Start `freshet serve` on the demo's store."""
     config = folder / "freshet.yaml"
-    config.write_text(yaml.safe_dump(settings.model_dump(mode="json", by_alias=True)))
+    # Secrets reach the server as they reached us; in a file they would be refused.
+    secrets = {"source": {"kafka": {"security": {"password", "key_password"}}}}
+    config.write_text(yaml.safe_dump(settings.model_dump(mode="json", by_alias=True, exclude=secrets)))
     command = [sys.executable, "-m", "service", "serve", "--config", str(config)]
     # In a group of its own: Ctrl-C is for the demo, which then stops its server.
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0)  # noqa: S603 - our own module
+    tied = {**os.environ, **parent.variables()}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0, env=tied)  # noqa: S603 - our own module
 
 
 def await_ready(

@@ -56,7 +56,7 @@ def read_dead_letters(settings: Settings) -> Iterator[ListedLetter]:
 
 
 def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replayed:
-    """Send the letters that were not replayed yet, all or those of one reason, to ``source.topic`` again.
+    """Send the letters that were not replayed yet, all or those of one reason, to the topics that they came from again.
 
     Each letter is sent with its original bytes, key and headers. How far it came is committed after every batch; a
     replay that is cut off may send its last batch again.
@@ -67,6 +67,7 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
         start = {at: max(start.get(at, 0), done[reason].get(at, 0)) for at in start | done[reason]}
     source, sink = _open(settings, _group(settings, reason)), open_sink(settings)
     result = Replayed()
+    origins = {dead_letter_topic(topic): topic for topic in settings.source.topics}
     try:
         source.seek(start)
         ends = source.ends()
@@ -79,7 +80,7 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
                 if letter.truncated_bytes is not None:
                     result.truncated += 1
                     continue
-                sink.send(settings.source.topic, letter.value, key=letter.key, headers=letter.headers)
+                sink.send(origins[batch.source.topic], letter.value, key=letter.key, headers=letter.headers)
                 sending += 1
             refused = len(sink.flush())
             result.refused += refused
@@ -93,7 +94,7 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
 
 
 def _open(settings: Settings, group: str) -> EventSource:
-    return open_source(settings, topic=dead_letter_topic(settings.source.topic), group=group)
+    return open_source(settings, [dead_letter_topic(topic) for topic in settings.source.topics], group)
 
 
 def _group(settings: Settings, reason: str | None) -> str:

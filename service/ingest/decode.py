@@ -8,7 +8,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.ingest.event_reading import DecodeFault, fast_decoder, in_order, read_slowly, timestamp_ms
+from service.ingest.event_reading import (
+    MAX_DEPTH,
+    DecodeFault,
+    fast_decoder,
+    in_order,
+    read_slowly,
+    timestamp_ms,
+    too_deep,
+)
 from service.ingest.identity import identity_hashes
 from service.model.features import FeatureColumns, finite
 from service.model.vocabulary import Categories, Labels
@@ -61,7 +69,9 @@ class Decoder:
         values: Sequence[Any] = batch.values
         known = self._seen[str]
         try:
-            if not values or not all(map(bytes.isascii, values)) or max(map(len, values)) > self._max_bytes:
+            if not values or not all(map(bytes.isascii, values)):
+                return None
+            if max(map(len, values)) > self._max_bytes or any(map(too_deep, values)):
                 return None
             events = list(map(self._decode, values))
             stamps = self._stamps([event.ts for event in events], batch.timestamps_ms)
@@ -142,6 +152,8 @@ class Decoder:
         try:
             if not value.isascii():
                 value.decode()  # msgspec does not look into what it skips
+            if too_deep(value):
+                raise DecodeFault("not_json", f"nested deeper than {MAX_DEPTH} arrays and objects")
             event = self._decode(value)
             row, label, ts, name = in_order(event.features), event.label, event.ts, event.id
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import structlog
 
 from service.ingest.log_file import LogFile
-from service.ingest.source import TOO_LARGE
+from service.ingest.source import TOO_LARGE, Gap, between
 from service.records import Header, Partition, Positions, RecordBatch
 
 log = structlog.get_logger(__name__)
@@ -27,31 +28,28 @@ _encode_headers = msgspec.msgpack.Encoder().encode
 
 
 class EmbeddedSource:
-    """An EventSource over one topic of the file; its only partition is 0.
+    """An EventSource over some topics of the file; the only partition of each is 0.
 
     ``poll`` and ``commit`` make a file that is missing; ``committed`` and ``ends`` only look.
     """
 
-    def __init__(self, path: Path, topic: str, group: str) -> None:
+    def __init__(self, path: Path, topics: Sequence[str], group: str) -> None:
         self._log = LogFile(path)
-        self._source = Partition(topic, 0)
+        self._sources = deque(Partition(topic, 0) for topic in topics)
         self._group = group
-        self._position: int | None = None
-        self._lag: int | None = None
-        self._gap = 0
+        self._positions: dict[Partition, int] = {}
+        self._lag: dict[Partition, int] = {}
+        self._gaps: dict[Partition, list[Gap]] = {}
 
     def poll(self, max_events: int, timeout_seconds: float) -> list[RecordBatch]:
         """Return up to ``max_events`` next records, fewer when they are large."""
         deadline = time.monotonic() + timeout_seconds
         pause = SHORTEST_SLEEP_SECONDS
         while True:
-            with self._log.connection() as connection:
-                first, end = self._bounds(connection)
-                position = self._reachable(first, end)
-                rows = self._read(connection, position, max_events) if position < end else []
-            self._lag = end - position
-            if rows:
-                return [self._batch(position, rows)]
+            batches = self._read_all(max_events)
+            if batches:
+                self._sources.rotate(-1)  # no topic comes first each time
+                return batches
             left = deadline - time.monotonic()
             if left <= 0:
                 return []
@@ -59,83 +57,93 @@ class EmbeddedSource:
             pause = min(2 * pause, LONGEST_SLEEP_SECONDS)
 
     def positions(self) -> dict[Partition, int]:
-        """Return the offset of the next record, once it is known."""
-        return {} if self._position is None else {self._source: self._position}
+        """Return the offset of the next record of each topic, once it is known."""
+        return dict(self._positions)
 
     def seek(self, positions: Positions) -> None:
-        """Go on from this offset, or from the beginning."""
-        self._position = positions.get(self._source)
-        self._lag = None
+        """Go on from these offsets, or from the beginning."""
+        self._positions = {source: positions[source] for source in self._sources if source in positions}
+        self._lag.clear()
 
     def commit(self, positions: Positions) -> None:
-        """Write the position down under the group's name."""
-        if self._source not in positions:
-            return
-        with self._log.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO committed VALUES (?, ?, ?)",
-                (self._group, self._source.topic, positions[self._source]),
-            )
+        """Write the positions down under the group's name."""
+        rows = [(self._group, at.topic, offset) for at, offset in positions.items() if at in self._sources]
+        if rows:
+            with self._log.transaction() as connection:
+                connection.executemany("INSERT OR REPLACE INTO committed VALUES (?, ?, ?)", rows)
 
     def committed(self) -> dict[Partition, int]:
-        """Return the position that the group wrote down last."""
-        query = 'SELECT "offset" FROM committed WHERE "group" = ? AND topic = ?'
+        """Return the positions that the group wrote down last."""
+        query = 'SELECT topic, "offset" FROM committed WHERE "group" = ?'
         with self._log.existing() as connection:
-            if connection is None:
-                return {}
-            row = connection.execute(query, (self._group, self._source.topic)).fetchone()
-        return {} if row is None else {self._source: row[0]}
+            rows = connection.execute(query, (self._group,)).fetchall() if connection else []
+        found = {Partition(topic, 0): offset for topic, offset in rows}
+        return {source: found[source] for source in self._sources if source in found}
 
     def ends(self) -> dict[Partition, int]:
-        """Return the offset that the next appended record will get."""
+        """Return the offset that the next record appended to each topic will get."""
         with self._log.existing() as connection:
-            _, end = self._bounds(connection) if connection else (0, 0)
-        return {self._source: end}
+            return {at: self._bounds(connection, at)[1] if connection else 0 for at in self._sources}
 
     def lag(self) -> dict[Partition, int]:
         """Return how many records waited at the last poll."""
-        return {} if self._lag is None else {self._source: self._lag}
+        return dict(self._lag)
 
-    def gaps(self) -> dict[Partition, int]:
-        """Return, once, how many records were gone before they could be read."""
-        gap, self._gap = self._gap, 0
-        return {self._source: gap} if gap else {}
+    def gaps(self) -> dict[Partition, list[Gap]]:
+        """Return, once each, which offsets were gone before they could be read."""
+        gaps, self._gaps = self._gaps, {}
+        return gaps
 
     def close(self) -> None:
         """Close the file."""
         self._log.close()
 
-    def _bounds(self, connection: sqlite3.Connection) -> tuple[int, int]:
+    def _read_all(self, max_events: int) -> list[RecordBatch]:
+        batches = []
+        for source in self._sources:
+            with self._log.connection() as connection:
+                first, end = self._bounds(connection, source)
+                position = self._reachable(source, first, end)
+                rows = self._read(connection, source, position, max_events) if position < end and max_events else []
+            self._lag[source] = end - position
+            if rows:
+                max_events -= len(rows)
+                batches.append(self._batch(source, position, rows))
+        return batches
+
+    def _bounds(self, connection: sqlite3.Connection, source: Partition) -> tuple[int, int]:
         query = (
             'SELECT (SELECT min("offset") FROM records WHERE topic = :topic),'
             " (SELECT next_offset FROM topics WHERE topic = :topic)"
         )
-        first, end = connection.execute(query, {"topic": self._source.topic}).fetchone()
+        first, end = connection.execute(query, {"topic": source.topic}).fetchone()
         end = end or 0
         return (end if first is None else first), end
 
-    def _reachable(self, first: int, end: int) -> int:
-        if self._position is None:
-            self._position = first
-        nearest = min(max(self._position, first), end)
-        if nearest != self._position:
+    def _reachable(self, source: Partition, first: int, end: int) -> int:
+        position = self._positions.setdefault(source, first)
+        nearest = min(max(position, first), end)
+        if nearest != position:
             log.warning(
                 "records to be read next are gone from the log",
-                topic=self._source.topic,
-                position=self._position,
+                topic=source.topic,
+                position=position,
                 first=first,
                 end=end,
             )
-            self._gap += abs(nearest - self._position)
-            self._position = nearest
+            self._gaps.setdefault(source, []).append(between(position, nearest))
+            self._positions[source] = nearest
         return nearest
 
-    def _read(self, connection: sqlite3.Connection, position: int, max_events: int) -> list[tuple[Any, ...]]:
+    @staticmethod
+    def _read(
+        connection: sqlite3.Connection, source: Partition, position: int, max_events: int
+    ) -> list[tuple[Any, ...]]:
         query = (
             'SELECT "offset", timestamp_ms, key, value, headers FROM records'
             ' WHERE topic = ? AND "offset" >= ? ORDER BY "offset" LIMIT ?'
         )
-        cursor = connection.execute(query, (self._source.topic, position, max_events))
+        cursor = connection.execute(query, (source.topic, position, max_events))
         rows, size = [], 0
         while size < POLL_BYTES and (some := cursor.fetchmany(ROWS_AT_ONCE)):
             rows += some
@@ -143,14 +151,17 @@ class EmbeddedSource:
         cursor.close()
         return rows
 
-    def _batch(self, position: int, rows: list[tuple[Any, ...]]) -> RecordBatch:
+    def _batch(self, source: Partition, position: int, rows: list[tuple[Any, ...]]) -> RecordBatch:
         offsets, timestamps, keys, values, headers = zip(*rows, strict=True)
         following = offsets[-1] + 1
-        self._gap += following - position - len(rows)
-        self._position = following
-        self._lag = max((self._lag or 0) - (following - position), 0)
+        if following - position > len(rows):
+            expected = (position, *(offset + 1 for offset in offsets[:-1]))
+            holes = [between(*at) for at in zip(expected, offsets, strict=True) if at[0] != at[1]]
+            self._gaps.setdefault(source, []).extend(holes)
+        self._positions[source] = following
+        self._lag[source] = max(self._lag[source] - (following - position), 0)
         return RecordBatch(
-            source=self._source,
+            source=source,
             offsets=np.array(offsets, dtype=np.int64),
             timestamps_ms=np.array(timestamps, dtype=np.int64),
             values=values,

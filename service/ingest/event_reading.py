@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import msgspec
+import numpy as np
 
 from service.model.features import FeatureColumns, finite, kind_of
 from service.records import REFUSAL_REASONS
@@ -19,6 +20,11 @@ DETAIL_CHARACTERS = 200
 in_order = msgspec.structs.astuple
 
 MAX_INTEGER_DIGITS = 400  # more than any double has
+
+MAX_DEPTH = 200
+"""How deep arrays and objects may be nested. Far below where the readers give up, which depends on who calls them."""
+
+QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # without an end, too: no text is looked at twice
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
@@ -68,6 +74,17 @@ def fast_decoder(columns: FeatureColumns, *, regression: bool) -> Callable[[byte
     )
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(event).decode
     return decode
+
+
+def too_deep(value: bytes) -> bool:
+    """Tell whether a record is nested deeper than MAX_DEPTH; what is no JSON gives either answer."""
+    # Brackets come in pairs: most records are too short for so many, or have too few.
+    if len(value) <= 2 * MAX_DEPTH or value.count(b"[") + value.count(b"{") <= MAX_DEPTH:
+        return False
+    signs = np.frombuffer(QUOTED.sub(b"", value), dtype=np.uint8)
+    opening = np.isin(signs, (ord("["), ord("{"))).astype(np.int64)
+    closing = np.isin(signs, (ord("]"), ord("}"))).astype(np.int64)
+    return bool((opening - closing).cumsum().max(initial=0) > MAX_DEPTH)
 
 
 def read_slowly(value: bytes, columns: FeatureColumns, *, regression: bool) -> Event:

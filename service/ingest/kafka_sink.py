@@ -16,7 +16,8 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
-from service.ingest.kafka_client import connect, unavailable
+from service.ingest.kafka_client import connect
+from service.ingest.kafka_failures import unavailable
 from service.ingest.source import TOO_LARGE
 from service.records import Header
 from service.settings import KafkaSource as KafkaSettings

@@ -1,19 +1,51 @@
 """The contracts that Kafka and the embedded log both keep; nothing downstream knows which one it reads."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from service.records import Header, Partition, Positions, RecordBatch
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Offsets ``first`` to ``last``, both included, between where a reader was and where it had to go on.
+
+    ``deleted``: the log forgot them before they were read; reading goes on behind ``last``.
+    ``unreadable``: the log holds bytes there that are no records (a bad checksum); reading goes on behind ``last``.
+    ``rewound``: the log ends before them although they were read once: an older log has come back, or the topic was
+    made anew. Reading goes on at ``first``, and what is appended now gets these offsets a second time.
+    """
+
+    first: int
+    last: int
+    why: Literal["deleted", "unreadable", "rewound"] = "deleted"
+
+    @property
+    def events(self) -> int:
+        """How many offsets the gap spans: at most so many records."""
+        return self.last - self.first + 1
+
+
+def between(position: int, nearest: int) -> Gap:
+    """Return the gap of a reader that was at ``position`` and goes on at another offset, the nearest that is left."""
+    if nearest > position:
+        return Gap(position, nearest - 1)
+    return Gap(nearest, position - 1, "rewound")
+
+
 class EventSource(Protocol):
-    """Reads a topic. Owned by one thread; positions are the caller's, the committed ones serve lag tools only.
+    """Reads some topics. Owned by one thread; positions are the caller's, the committed ones serve lag tools only.
 
     Every method may raise SourceUnavailableError, after which the same call may be tried again.
     """
 
     def poll(self, max_events: int, timeout_seconds: float) -> list[RecordBatch]:
-        """Return up to ``max_events`` next records by partition; empty when none came within the timeout."""
+        """Return up to ``max_events`` next records by partition; empty when none came within the timeout.
+
+        With ``max_events`` 0 nothing is returned and no position moves, but the connection is kept: who is too busy to
+        take records in calls this as often as it would poll.
+        """
         ...
 
     def positions(self) -> dict[Partition, int]:
@@ -43,8 +75,8 @@ class EventSource(Protocol):
         """Return how many records of each partition wait to be polled, as of the last poll; never blocks."""
         ...
 
-    def gaps(self) -> dict[Partition, int]:
-        """Return, once each, how many records were deleted by the log before they could be read."""
+    def gaps(self) -> dict[Partition, list[Gap]]:
+        """Return, once each and in the order in which they were met, the offsets that reading had to jump over."""
         ...
 
     def close(self) -> None:

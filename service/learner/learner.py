@@ -1,15 +1,18 @@
 """The learner: scores events as they come, keeps them, begins rounds, and judges what they bring."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from service.learner.candidate import Candidate
+from service.learner.encoding import encoder_of
+from service.learner.fates import Fates, Runs, heldout_fates
 from service.learner.roles import LEAD, Roles, Standing, new_lineages
-from service.model.encoder import Encoder
 from service.model.features import FeatureColumns
 from service.model.normaliser import Normaliser
 from service.model.vocabulary import Categories, Labels
 from service.observer import Observer
-from service.records import Examples, FloatArray, Partition, Scores
+from service.records import Examples, FloatArray, IntArray, Partition, Scores
 from service.settings import BINARY_CLASSES, Settings
 from service.train.round import Challenger, Outcome, Round
 from service.trigger.policy import due
@@ -41,12 +44,42 @@ class Learner:
         self.roles = Roles(lineages=new_lineages(settings.train, settings.window.events))
         self.positions: dict[Partition, int] = {}
         self.spans: dict[Partition, int] = {}
-        self.counts = {"accepted": 0, "refused": 0, "predicted": 0, "rounds": 0}
+        self.fates = Fates(settings.window.events)
+        self.counts = {"accepted": 0, "refused": 0, "predicted": 0, "rounds": 0, "evicted_unlearnt": 0}
         self.outcomes = {"promoted": 0, "rejected": 0, "failed": 0}
         self.new_events = 0
         self.trained_until_ms = 0
         self._in_flight: tuple[Round, Normaliser, int] | None = None
         self._round_began = 0.0
+
+    def take_in(self, source: Partition, offsets: IntArray, refused: Sequence[int], arrived: Examples) -> None:
+        """Take in a partition's next records: the accepted ones as examples, and which rows were ``refused``.
+
+        ``offsets`` [n] int64 ascending; rows and examples add up to n.
+        """
+        fates = heldout_fates(refused, self.holdings.heldout(arrived), len(offsets))
+        self.fates.add(source, self.positions.get(source), offsets, fates)
+        self.absorb(arrived)
+        self.advance(source, int(offsets[0]), int(offsets[-1]) + 1, len(refused))
+
+    def pass_over(self, source: Partition, first: int, last: int) -> None:
+        """Go on behind records that the log deleted before they could be read: they have no fate."""
+        if self.positions.get(source) == first:
+            self.positions[source] = last + 1
+
+    def rewind(self, source: Partition, first: int, last: int) -> None:
+        """Go back to ``first``: offsets up to ``last`` were read once, and will be given to other records now."""
+        self.fates.rewind(source, first, last)
+        self.positions[source] = first
+        self.spans[source] = min(first, self.spans.get(source, first))
+
+    def settle(self) -> tuple[list[Partition], Runs]:
+        """Return the fates settled since the last call, for the ledger, with the partitions that they index."""
+        before = self.fates.unlearnt
+        settled = self.fates.drain()
+        self.counts["evicted_unlearnt"] = self.fates.unlearnt
+        self.observer.evicted_unlearnt(self.fates.unlearnt - before)
+        return list(self.fates.partitions), settled
 
     def advance(self, source: Partition, first: int, following: int, refused: int) -> None:
         """Note that a partition's records ``first`` to ``following`` (excluded) were taken in, some refused."""
@@ -79,7 +112,15 @@ class Learner:
             return None
         since = now_seconds - self._round_began
         first = self.roles.champion is None
-        return due(self.settings.trigger, new_events=self.new_events, seconds_since=since, first=first)
+        full = self.settings.window.overflow == "wait" and not self.room
+        return due(
+            self.settings.trigger, new_events=self.new_events, seconds_since=since, first=first, window_full=full
+        )
+
+    @property
+    def room(self) -> int:
+        """How many learnable events the window can take before it loses one that no round has trained on."""
+        return max(self.settings.window.events - self.fates.waiting, 0)
 
     def start_clock(self, now_seconds: float) -> None:
         """Count elapsed time from now."""
@@ -97,7 +138,7 @@ class Learner:
             seed=(self.settings.train.seed * 1_000_003 + number * 101) % 2**31,
             trigger=reason,
             parent=roles.champion.checkpoint_id if roles.champion else None,
-            encoder=self._encoder(),
+            encoder=encoder_of(self.settings, self.labels, self.categories, self.statistics),
             settings=self.settings.train,
             window=self.holdings.window(),
             replay=self.holdings.replay(),
@@ -118,6 +159,7 @@ class Learner:
             ),
             trained_until_ms=self.trained_until_ms,
         )
+        self.fates.round_began(len(given.window))
         self._in_flight = (given, Normaliser.from_arrays(self.statistics.to_arrays()), self.new_events)
         self.new_events = 0
         self.observer.triggered(reason)
@@ -126,6 +168,7 @@ class Learner:
     def conclude(self, outcome: Outcome) -> tuple[Decision, Candidate | None]:
         """Judge what the round in flight brought; a candidate comes back when it is to be published."""
         given, statistics = self._end_flight()
+        self.fates.round_ended(learnt=True)
         for trained in outcome.trained:
             lineage = self.roles.lineages[trained.name]
             self.roles.lineages[trained.name] = lineage.after(trained, given.encoder)
@@ -147,6 +190,7 @@ class Learner:
         """
         self.new_events += self.in_flight_events
         self._in_flight = None
+        self.fates.round_ended(learnt=False)
         if diverged:
             self._restart_lineages(tuple(self.roles.lineages))
 
@@ -237,21 +281,6 @@ class Learner:
         _, statistics, _ = self._in_flight or (given, self.statistics, 0)
         self._in_flight = None
         return given, statistics
-
-    def _encoder(self) -> Encoder:
-        regression = self.settings.task == "regression"
-        means, scales = self.statistics.means, self.statistics.scales
-        return Encoder(
-            task=self.settings.task,
-            schema=self.settings.schema_,
-            network=self.settings.train.model,
-            labels=self.labels.names,
-            categories={name: tuple(known) for name, known in self.categories.to_json().items()},
-            means=means[:-1].copy(),
-            scales=scales[:-1].copy(),
-            target_mean=float(means[-1]) if regression else 0.0,
-            target_scale=float(scales[-1]) if regression else 1.0,
-        )
 
 
 def _with_targets(examples: Examples) -> FloatArray:

@@ -23,13 +23,16 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
     """Return the state, copied; with ``promoting`` as it will be once that candidate is the champion.
 
     A promotion is saved before its pointer moves, so the snapshot already names the checkpoint as champion.
+    Fates that ``Learner.settle`` has handed out are not in it.
     """
     holdings, holdings_state = learner.holdings.snapshot()
     prequential, totals = learner.prequential.snapshot()
+    fates, fates_state = learner.fates.snapshot()
     arrays: Arrays = (
         under("holdings", holdings)
         | under("prequential", prequential)
         | under("statistics", learner.statistics.to_arrays())
+        | under("fates", fates)
     )
     roles = learner.roles.ids()
     spans = dict(learner.spans)
@@ -59,6 +62,7 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
         "labels": learner.labels.to_json(),
         "positions": _offsets(learner.positions),
         "spans": _offsets(spans),
+        "fates": fates_state,
         "counts": dict(learner.counts),
         "outcomes": dict(learner.outcomes),
         # A round in flight is lost with the process: its events will be new again.
@@ -88,6 +92,8 @@ def restore(
     learner.evidence = ForwardEvidence.from_json(meta["evidence"], learner.settings.gate.forward_rounds)
     learner.positions = _partitions(meta["positions"])
     learner.spans = _partitions(meta["spans"])
+    if "fates" in meta:  # else saved before there was a ledger
+        learner.fates.restore(below("fates", arrays), meta["fates"])
     learner.counts |= meta["counts"]
     learner.outcomes |= meta["outcomes"]
     learner.new_events = meta["new_events"]

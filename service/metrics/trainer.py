@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from service.metrics.prometheus import PrometheusObserver, each
 from service.observer import (
+    HOLD_REASONS,
     MODEL_ROLES,
     ROUND_OUTCOMES,
     ROUND_PHASES,
@@ -48,8 +49,17 @@ class TrainerObserver(PrometheusObserver):
             "When a partition was last read, or seen to have nothing to read.",
             *source,
         )
+        self._unlearnt = self._counter(
+            "freshet_events_evicted_unlearnt", "Events that left the window before any round trained on them."
+        )
         self._poll_gap = self._histogram(
             "freshet_poll_gap_seconds", "Time between two polls of the source.", buckets=POLL_GAP_BUCKETS
+        )
+        self._held_back = self._counter(
+            "freshet_intake_held_back_seconds",
+            "Time in which nothing was polled because what comes behind could not keep up.",
+            "reason",
+            known=each(HOLD_REASONS),
         )
         self._window = self._gauge("freshet_window_events", "Events in the training window.")
         self._replay = self._gauge("freshet_replay_events", "Events in the replay memory.")
@@ -105,6 +115,13 @@ class TrainerObserver(PrometheusObserver):
         self._decisions = self._counter(
             "freshet_gate_decisions", "Decisions of the gate.", "decision", "reason", known=decisions
         )
+        self._paused = self._gauge("freshet_training_paused", "1 while no round may begin after too many failures.")
+        self._paused.set(0)
+        self._snapshots = self._histogram(
+            "freshet_snapshot_duration_seconds",
+            "Time to save the trainer's state, from the start of writing until it is durable.",
+            buckets=ROUND_BUCKETS,
+        )
         self._restarts = self._counter(
             "freshet_worker_restarts", "Restarts of the training worker.", "cause", known=each(WORKER_RESTART_CAUSES)
         )
@@ -123,6 +140,15 @@ class TrainerObserver(PrometheusObserver):
 
     def polled(self, gap_seconds: float) -> None:
         self._poll_gap.observe(gap_seconds)
+
+    def evicted_unlearnt(self, events: int) -> None:
+        self._unlearnt.inc(events)
+
+    def held_back(self, reason: str, seconds: float) -> None:
+        self._held_back.labels(reason).inc(seconds)
+
+    def training_paused(self, *, paused: bool) -> None:
+        self._paused.set(paused)
 
     def held(self, window: int, replay: int, heldout: int) -> None:
         self._window.set(window)
@@ -153,6 +179,9 @@ class TrainerObserver(PrometheusObserver):
 
     def round_ended(self, outcome: str) -> None:
         self._rounds.labels(outcome).inc()
+
+    def snapshotted(self, seconds: float) -> None:
+        self._snapshots.observe(seconds)
 
     def worker_restarted(self, cause: str) -> None:
         self._restarts.labels(cause).inc()

@@ -15,6 +15,9 @@ from service.records import Examples, FloatArray, IntArray, Scores
 CHUNK_ROWS = 8_192
 """Rows of one forward pass; bounds memory, and costs nothing at this size."""
 
+LARGEST_ERROR = 1e100
+"""What an error of a regression counts as at most: squares and sums of many such must still be numbers."""
+
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -58,7 +61,7 @@ class LearnedModel:
             out = self._forward(examples.numbers, examples.codes)
             if self.task == "regression":
                 values = out.double().numpy()[:, 0] * self.encoder.target_scale + self.encoder.target_mean
-                errors = np.abs(values - examples.targets)
+                errors = np.minimum(np.abs(values - examples.targets), LARGEST_ERROR)
                 return Scores(losses=errors**2, errors=errors)
             targets = torch.from_numpy(examples.targets.astype(np.int64))
             losses = nn.functional.cross_entropy(out, targets, reduction="none")

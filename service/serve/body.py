@@ -1,5 +1,6 @@
-"""Reads a request's JSON body: bounded in bytes, and never a reason for a 500."""
+"""Reads a request's JSON body: bounded in bytes, time and depth, and never a reason for a 500."""
 
+import asyncio
 import json
 from http import HTTPStatus
 from typing import Any
@@ -8,18 +9,69 @@ import msgspec
 from fastapi import Request
 
 from service.serve.problems import FieldError, ProblemError, clipped, pointer
+from service.settings import Serve, Settings
 
+MAX_DEPTH = 32
+"""An instance is one object deep, an event two; nobody nests a feature."""
+
+EVENT_VALUES = 8
+VALUES_PER_ITEM = 2
+"""Twice as many values as the schema's features and an event's own keys: commas within texts count as well."""
+
+TOO_DEEP = f"the body is nested too deeply; at most {MAX_DEPTH} levels are read"
 _FINITE_DIGITS = 400
 """An integer with more digits overflows a double; Python refuses to read one of more than 4,300."""
 
 
-async def read_list(request: Request, key: str, *, max_bytes: int, max_items: int) -> tuple[list[Any], int]:
-    """Return the list that stands under ``key``, the body's only one, and the body's size in bytes.
+async def read_body(request: Request, limits: Serve) -> bytes:
+    """Return a request's body.
 
-    Raises ProblemError: 413 for too many bytes or items, 415 unless declared as JSON, 400 for what is not JSON, 422 for
-    JSON of another form.
+    Raises ProblemError: 413 for too many bytes, whatever length was declared, 415 unless it is declared as JSON, 408 if
+    it does not arrive within ``serve.body_seconds``.
     """
-    body = await _read_bytes(request, max_bytes)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # Also what keeps web pages out: a browser asks before it sends JSON to another site, and is refused.
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body is declared as {clipped(media_type) or 'no type'}; send it with Content-Type: application/json",
+        )
+    max_bytes = limits.max_body_bytes
+    declared = request.headers.get("content-length", "")
+    too_large = ProblemError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {max_bytes} bytes; send it in parts"
+    )
+    if declared.isdecimal() and (len(declared) > len(str(max_bytes)) + 9 or int(declared) > max_bytes):
+        raise too_large
+    chunks = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            async for chunk in request.stream():
+                chunks += chunk
+                if len(chunks) > max_bytes:
+                    raise too_large
+    except TimeoutError:
+        detail = f"the body did not arrive within {limits.body_seconds:g} s; send it faster, or in parts"
+        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"Connection": "close"}) from None
+    return bytes(chunks)
+
+
+def list_in(body: bytes, key: str, settings: Settings) -> list[Any]:
+    """Return the list that stands under ``key``, the body's only one.
+
+    Raises ProblemError: 400 for what is not JSON or nested deeper than MAX_DEPTH, 422 for JSON of another form, 413 for
+    more than ``serve.max_instances`` items, or far more values than so many have.
+    """
+    max_items = settings.serve.max_instances
+    max_values = VALUES_PER_ITEM * max_items * (len(settings.schema_.names) + EVENT_VALUES)
+    # Counted before it is read: a body of millions of empty arrays would hold everything up for seconds.
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > max_values:
+        raise ProblemError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body holds more values than {max_items} entries of this schema have; send them in parts",
+        )
     items = _only_list(parse_json(body), key)
     if len(items) > max_items:
         raise ProblemError(
@@ -27,7 +79,9 @@ async def read_list(request: Request, key: str, *, max_bytes: int, max_items: in
             f"{key} has {len(items)} entries, but at most {max_items} are taken at once; send them in parts",
             errors=[FieldError(pointer(key), f"more than {max_items} entries")],
         )
-    return items, len(body)
+    if _deeper_than(items, MAX_DEPTH):
+        raise _unreadable(TOO_DEEP)
+    return items
 
 
 def parse_json(body: bytes) -> Any:  # noqa: ANN401 - JSON holds anything
@@ -50,36 +104,27 @@ def _parse_leniently(body: bytes) -> Any:  # noqa: ANN401 - JSON holds anything
     except json.JSONDecodeError as error:
         detail = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
-        detail = "the body is nested too deeply"
-    raise ProblemError(HTTPStatus.BAD_REQUEST, detail, errors=[FieldError("", detail)])
+        detail = TOO_DEEP
+    raise _unreadable(detail)
 
 
 def _integer(digits: str) -> float:
     return int(digits) if len(digits) < _FINITE_DIGITS else float(digits)
 
 
-async def _read_bytes(request: Request, max_bytes: int) -> bytes:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    # Also what keeps web pages out: a browser asks before it sends JSON to another site, and is refused.
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
-        raise ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"the body is declared as {clipped(media_type) or 'no type'}; send it with Content-Type: application/json",
-        )
-    declared = request.headers.get("content-length", "")
-    too_large = ProblemError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {max_bytes} bytes; send it in parts"
-    )
-    if declared.isdecimal() and (len(declared) > len(str(max_bytes)) + 9 or int(declared) > max_bytes):
-        raise too_large
-    chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > max_bytes:
-            raise too_large
-    return bytes(chunks)
+def _deeper_than(items: list[Any], depth: int) -> bool:
+    """Tell whether lists and objects stand within one another more than ``depth`` times, level by level."""
+    level: list[Any] = [items]
+    for _ in range(depth):
+        inner = (value for held in level for value in (held.values() if type(held) is dict else held))
+        level = [value for value in inner if type(value) is dict or type(value) is list]
+        if not level:
+            return False
+    return True
+
+
+def _unreadable(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.BAD_REQUEST, detail, errors=[FieldError("", detail)])
 
 
 def _only_list(body: object, key: str) -> list[Any]:

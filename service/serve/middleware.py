@@ -1,29 +1,43 @@
-"""Around every request: it is counted, and whatever goes wrong inside ends as a problem, never as a stack trace."""
+"""Around every request: it has an id, is counted, and whatever goes wrong inside is answered without a stack trace."""
 
 import asyncio
+import re
 import time
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 
 import structlog
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.observer import Observer
-from service.serve.problems import CLIENT_CLOSED_REQUEST, problem
+from service.serve.problems import CLIENT_CLOSED_REQUEST, REQUEST_ID, clipped, problem
 
 UNKNOWN_ROUTE = "unknown"
 RETRY_AFTER_SECONDS = 2
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger(__name__)
 
 
-class Watched:
-    """The application, with each request reported to an observer by its route's template and its status."""
+def never() -> bool:
+    """Answer that no stop is under way."""
+    return False
 
-    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+
+class Watched:
+    """The application, with each request named, reported to an observer by route and status, and answered safely.
+
+    The id is the client's ``X-Request-ID`` if that is short and plain, else a new one; it is in the answer's headers,
+    in problem details, and in every log line of the request. While ``closing`` says so, answers close the connection.
+    """
+
+    def __init__(self, app: ASGIApp, observer: Observer, closing: Callable[[], bool] = never) -> None:
         self._app = app
         self._observer = observer
+        self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol)."""
@@ -32,42 +46,57 @@ class Watched:
             return
         began = time.perf_counter()
         status = 0
+        request_id = _request_id(scope)
 
         async def noting_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
+                self._dress(MutableHeaders(scope=message), request_id)
             await send(message)
 
         self._observer.request_began()
-        try:
-            await self._app(scope, receive, noting_status)
-        except ClientDisconnect:
-            pass
-        except asyncio.CancelledError:  # only at a stop, when the grace time is over
-            log.warning("request cut off by the stop", method=scope["method"], path=scope["path"])
-            if not status:
-                answer = problem(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    "the server stops; send the request again",
-                    headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        with structlog.contextvars.bound_contextvars(**{REQUEST_ID: request_id}):
+            try:
+                await self._app(scope, receive, noting_status)
+            except ClientDisconnect:
+                pass
+            except asyncio.CancelledError:  # only at a stop, when the grace time is over
+                log.warning("request cut off by the stop", method=scope["method"], path=clipped(scope["path"]))
+                if not status:
+                    answer = problem(
+                        HTTPStatus.SERVICE_UNAVAILABLE,
+                        "the server stops; send the request again",
+                        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+                    )
+                    await answer(scope, receive, noting_status)
+            except Exception:
+                log.exception(
+                    "request failed", method=scope["method"], path=clipped(scope["path"]), route=_route(scope)
                 )
-                await answer(scope, receive, noting_status)
-        except Exception:
-            request_id = uuid.uuid4().hex
-            log.exception(
-                "request failed", request_id=request_id, method=scope["method"], path=scope["path"], route=_route(scope)
-            )
-            if not status:
-                answer = problem(
-                    HTTPStatus.INTERNAL_SERVER_ERROR,
-                    f"an error on our side, logged as request {request_id}; please report it",
-                    request_id=request_id,
-                )
-                await answer(scope, receive, noting_status)
-        finally:
-            elapsed = time.perf_counter() - began
-            self._observer.request_ended(_route(scope), status or CLIENT_CLOSED_REQUEST, elapsed)
+                if not status:
+                    answer = problem(
+                        HTTPStatus.INTERNAL_SERVER_ERROR,
+                        f"an error on our side, logged as request {request_id}; please report it",
+                    )
+                    await answer(scope, receive, noting_status)
+            finally:
+                elapsed, route = time.perf_counter() - began, _route(scope)
+                answered = status or CLIENT_CLOSED_REQUEST
+                self._observer.request_ended(route, answered, elapsed)
+                log.debug("request", method=scope["method"], route=route, status=answered, seconds=round(elapsed, 6))
+
+    def _dress(self, headers: MutableHeaders, request_id: str) -> None:
+        headers["X-Request-ID"] = request_id
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers.setdefault("Cache-Control", "no-store")  # the next answer may come from another model
+        if self._closing():
+            headers["Connection"] = "close"
+
+
+def _request_id(scope: Scope) -> str:
+    sent = Headers(scope=scope).get("x-request-id", "")
+    return sent if _SANE_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str:

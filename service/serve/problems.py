@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 ECHO_CHARS = 200
 CLIENT_CLOSED_REQUEST = 499
+REQUEST_ID = "request_id"
+"""The member of problem details, and the key of log lines, under which a request's id stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,10 @@ class FieldError:
 
 
 class ProblemError(Exception):
-    """A request that is answered with problem details: its status, what was wrong, where, and when to come back."""
+    """A request that is answered with problem details: its status, what was wrong, where, and when to come back.
+
+    ``headers`` are those of the answer beside Retry-After.
+    """
 
     def __init__(
         self,
@@ -37,12 +44,15 @@ class ProblemError(Exception):
         *,
         errors: Sequence[FieldError] = (),
         retry_after_seconds: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
-        self.retry_after_seconds = retry_after_seconds
+        self.headers = {**(headers or {})}
+        if retry_after_seconds is not None:
+            self.headers["Retry-After"] = str(retry_after_seconds)
 
 
 def pointer(*steps: str | int) -> str:
@@ -61,16 +71,18 @@ def problem(
     *,
     errors: Iterable[FieldError] = (),
     headers: Mapping[str, str] | None = None,
-    **more: str,
+    request_id: str | None = None,
 ) -> Response:
-    """Return a problem response; ``more`` are extension members."""
+    """Return a problem response; within a request it knows that request's id by itself."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        **more,
     }
+    request_id = request_id or structlog.contextvars.get_contextvars().get(REQUEST_ID)
+    if request_id is not None:
+        body[REQUEST_ID] = request_id
     named = [{"pointer": clipped(error.pointer), "detail": clipped(error.detail)} for error in errors]
     if named:
         body["errors"] = named
@@ -87,7 +99,7 @@ def documented(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install_problems(app: FastAPI) -> None:
+def install_problems(app: FastAPI | Starlette) -> None:
     """Make every error that a route or the router raises a problem response."""
     app.add_exception_handler(ProblemError, _of_problem)
     app.add_exception_handler(HTTPException, _of_http)
@@ -96,17 +108,16 @@ def install_problems(app: FastAPI) -> None:
 
 async def _of_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - registered for no other
-    retry = error.retry_after_seconds
-    headers = None if retry is None else {"Retry-After": str(retry)}
-    return problem(error.status, error.detail, errors=error.errors, headers=headers)
+    return problem(error.status, error.detail, errors=error.errors, headers=error.headers)
 
 
 async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     path = clipped(request.scope["path"])
+    hint = "/docs lists the routes" if isinstance(request.app, FastAPI) else "there are /metrics, /healthz and /readyz"
     detail = {
-        HTTPStatus.NOT_FOUND: f"there is nothing at {path}; /docs lists the routes",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not answer {clipped(request.method)}; /docs lists the routes",
+        HTTPStatus.NOT_FOUND: f"there is nothing at {path}; {hint}",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not answer {clipped(request.method)}; {hint}",
     }.get(HTTPStatus(error.status_code), str(error.detail))
     return problem(error.status_code, detail, headers=error.headers)
 

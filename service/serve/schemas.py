@@ -16,8 +16,15 @@ class Answer(BaseModel):
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
+def _absent_if_none(schema: dict[str, Any]) -> None:
+    """Describe ``warnings`` as it is sent: never null, but absent."""
+    schema["required"].remove("warnings")
+
+
 class Prediction(Answer):
     """What the model says of one instance."""
+
+    model_config = ConfigDict(json_schema_extra=_absent_if_none)
 
     label: str | float = Field(description="the likeliest label; for a regression the value itself")
     scores: dict[str, float] = Field(description="every label's probability; for a regression `value` alone")
@@ -125,7 +132,7 @@ class Problem(Answer):
     status: int = Field(examples=[422])
     detail: str = Field(examples=["age is missing"])
     errors: list[FieldFault] | None = Field(None, description="the fields at fault, where there are any")
-    request_id: str | None = Field(None, description="status 500 only: what to look for in the log")
+    request_id: str = Field(description="the answer's X-Request-ID: what to look for in the log")
 
 
 def predict_body(settings: Settings) -> dict[str, Any]:
@@ -151,8 +158,11 @@ def events_body(settings: Settings) -> dict[str, Any]:
         },
         "required": ["features", "label"],
     }
+    anything = {"description": "whatever does not fit is dead-lettered, and named in `rejected`"}
     return _body(
-        "events", form, {"ts": EXAMPLE_TIME, "features": _example_features(features), "label": label["example"]}
+        "events",
+        {"anyOf": [form, anything]},
+        {"ts": EXAMPLE_TIME, "features": _example_features(features), "label": label["example"]},
     )
 
 

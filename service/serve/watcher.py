@@ -101,30 +101,25 @@ class Watcher:
         return next(iter(self._passed_over.values()), None)
 
     def _serve_newest_sound(self) -> None:
-        """At the start an older checkpoint is better than none."""
-        checkpoint = self._store.newest_sound(self._pass_over)
+        """At the start an older checkpoint is better than none, whether the newer ones are damaged or unusable."""
+        built: list[LearnedModel] = []
+        checkpoint = self._store.newest_sound(self._pass_over, check=lambda found: built.append(_build(found)))
         if checkpoint is not None:
-            self._swap_to(checkpoint)
+            self._swap_to(checkpoint, built[-1])
 
     def _serve(self, checkpoint_id: str) -> None:
         try:
             checkpoint = self._store.read(checkpoint_id)
+            model = _build(checkpoint)
         except (StoreUnavailableError, CheckpointMissingError):
             raise
         except StoreError as error:
             self._pass_over(checkpoint_id, error)
         else:
-            self._swap_to(checkpoint)
+            self._swap_to(checkpoint, model)
 
-    def _swap_to(self, checkpoint: Checkpoint) -> None:
+    def _swap_to(self, checkpoint: Checkpoint, model: LearnedModel) -> None:
         manifest = checkpoint.manifest
-        try:
-            model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
-            warm_up(model)
-        except Exception as error:  # noqa: BLE001 - sound by its digest, yet made by a program that we do not know
-            what = str(error) or type(error).__name__
-            self._pass_over(manifest.id, StoreError(f"checkpoint {manifest.id} cannot be built: {what}"))
-            return
         if model.columns.names != FeatureColumns(self._settings.schema_).names:
             log.warning(
                 "checkpoint has other features than the configuration; requests must have the checkpoint's",
@@ -154,3 +149,15 @@ class Watcher:
         elif trouble is None and self._predictor.trouble != NOTHING_YET:
             log.info("store followed again", serving=serving)
         self._predictor.trouble = trouble
+
+
+def _build(checkpoint: Checkpoint) -> LearnedModel:
+    """Return a checkpoint's model, warmed up; raises StoreError if there is none to be had of it."""
+    try:
+        model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
+        warm_up(model)
+    except Exception as error:
+        # Sound by its digest, yet made by a program that we do not know.
+        what = str(error) or type(error).__name__
+        raise StoreError(f"checkpoint {checkpoint.manifest.id} cannot be built: {what}") from error
+    return model

@@ -9,16 +9,18 @@ from pydantic import Field, model_validator
 
 from service.settings.base import Section
 from service.settings.checks import clash, plain_path
+from service.settings.kafka import KafkaSecurity, KafkaSource
 from service.settings.learning import Gate, Network, Train, Trigger, Window, Worker
 from service.settings.schema import BINARY_CLASSES, Schema, Task, label_text
 from service.settings.serving import Serve
-from service.settings.source import EmbeddedSource, KafkaSource, Source
+from service.settings.source import EmbeddedSource, Source
 from service.settings.trainer import Store, Trainer
 
 __all__ = [
     "BINARY_CLASSES",
     "EmbeddedSource",
     "Gate",
+    "KafkaSecurity",
     "KafkaSource",
     "Log",
     "Network",

@@ -1,6 +1,6 @@
 """The sections that say how a model learns: `window`, `trigger`, `train` and `gate`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,11 @@ class Window(Section):
 
     events: Annotated[int, Field(ge=10, le=10_000_000)] = Field(
         2_000, description="newest learnable events, all of them trained on in a round"
+    )
+    overflow: Literal["evict", "wait"] = Field(
+        "evict",
+        description="when events come faster than rounds train: `evict` lets the oldest leave the window unlearnt, "
+        "counted, most of them for the replay memory; `wait` polls no more than fits until the round has ended",
     )
     replay_events: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         10_000, description="size of the reservoir of events that have left the window"
@@ -54,6 +59,12 @@ class Worker(Section):
     heartbeat_seconds: Seconds = Field(30.0, description="a worker silent for longer is taken for hung")
     deadline_seconds: Seconds = Field(600.0, description="a round that takes longer is abandoned")
     backoff_seconds: Seconds = Field(1.0, description="pause before the first restart; doubles up to a minute")
+    breaker_failures: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        5, description="failed rounds in a row after which training pauses; consumption goes on"
+    )
+    breaker_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        120.0, description="how long it pauses then, before one round tries again"
+    )
     niceness: Annotated[int, Field(ge=0, le=19)] = Field(5, description="how far the worker yields the processor")
     keep_rounds: Annotated[int, Field(ge=1, le=10_000)] = Field(5, description="newest finished rounds kept on disk")
     keep_failed_rounds: Annotated[int, Field(ge=1, le=10_000)] = Field(20, description="newest failed rounds kept")

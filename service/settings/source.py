@@ -1,24 +1,16 @@
 """The `source` section: where labelled events come from."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from service.settings.base import Section, Text
-from service.settings.checks import possible_topic, reachable_servers
+from service.settings.base import Section
+from service.settings.checks import clash, possible_topic
+from service.settings.kafka import KafkaSource
 
-
-class KafkaSource(Section):
-    """How to reach a Kafka cluster."""
-
-    bootstrap_servers: Annotated[Text, AfterValidator(reachable_servers)] = Field(
-        "127.0.0.1:9092", description="host:port, several joined by commas"
-    )
-    group_id: Text = Field("freshet", description="consumer group; one trainer learns per store and group")
-    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        100, description="longest that the broker may hold back a fetch that finds nothing"
-    )
+# Kafka's longest name has 249 characters, and the dead letters' topic ends in .dlq.
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,245}$"), AfterValidator(possible_topic)]
 
 
 class EmbeddedSource(Section):
@@ -31,10 +23,8 @@ class Source(Section):
     """Where labelled events come from."""
 
     kind: Literal["embedded", "kafka"] = Field("embedded", description="the durable log in a file, or Kafka")
-    # Kafka's longest name has 249 characters, and the dead letters' topic ends in .dlq.
-    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,245}$"), AfterValidator(possible_topic)] = Field(
-        "events", description="topic of events"
-    )
+    topic: Topic = Field("events", description="topic of events; also the one that `send` and /v1/events write to")
+    more_topics: tuple[Topic, ...] = Field((), description="topics that the trainer reads beside `topic`")
     max_bytes: Annotated[int, Field(ge=1_024, le=64 * 2**20)] = Field(
         2**20, description="a record with more bytes is refused as too_large"
     )
@@ -46,3 +36,20 @@ class Source(Section):
     )
     kafka: KafkaSource = KafkaSource()
     embedded: EmbeddedSource = EmbeddedSource()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All topics that are read, ``topic`` first."""
+        return (self.topic, *self.more_topics)
+
+    @model_validator(mode="after")
+    def _each_topic_is_read_once(self) -> Self:
+        twice = [topic for topic in self.topics if self.topics.count(topic) > 1]
+        if twice:
+            message = f"topic {twice[0]!r} would be read twice; list each topic once"
+            raise clash(message, "source.topic", "source.more_topics")
+        letters = {f"{topic}.dlq" for topic in self.topics} & set(self.topics)
+        if letters:
+            message = f"topic {min(letters)!r} keeps the dead letters of another; read it by `freshet dlq replay`"
+            raise clash(message, "source.topic", "source.more_topics")
+        return self

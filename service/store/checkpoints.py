@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ IDENTITY = "id"
 _log = structlog.get_logger(__name__)
 
 Report = Callable[[str, StoreError], None]
+Check = Callable[["Checkpoint"], None]
 _Read = TypeVar("_Read")
 
 
@@ -95,7 +96,7 @@ class CheckpointStore:
         manifest = _parse(values, folder)
         try:
             tensors, encoder = unpack(files[WEIGHTS], str(folder / WEIGHTS)), json.loads(files[ENCODER])
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, RecursionError) as error:
             message = f"{folder}: damaged, it lacks or cannot read a part of a checkpoint ({error})"
             raise CheckpointDamagedError(message) from None
         return Checkpoint(manifest, tensors, encoder)
@@ -129,28 +130,32 @@ class CheckpointStore:
         return read_pointer(self.path)
 
     def point(
-        self, checkpoint_id: str, *, reason: str, by: str, fence_check: Callable[[], None] | None = None
+        self,
+        checkpoint_id: str,
+        *,
+        reason: str,
+        by: str,
+        guard: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Pointer:
         """Make a checkpoint the one that serves, once it is verified: the last step of a promotion.
 
-        ``fence_check`` is called when only the rename is left, and may raise LeaseLostError to stop it.
+        ``guard`` is held over the move itself, such as ``Lease.guarded``, and may raise LeaseLostError to stop it.
         Raises as ``read`` does.
         """
 
         def last_look() -> None:
             self.manifest(checkpoint_id)  # under the pointer's lock: it may have been pruned since it was verified
-            if fence_check is not None:
-                fence_check()
 
         self.verify(checkpoint_id)
-        return move_pointer(self.path, checkpoint_id, reason=reason, by=by, before_rename=last_look)
+        return move_pointer(self.path, checkpoint_id, reason=reason, by=by, before_rename=last_look, guard=guard)
 
-    def newest_sound(self, report: Report | None = None) -> Checkpoint | None:
+    def newest_sound(self, report: Report | None = None, *, check: Check | None = None) -> Checkpoint | None:
         """Return what a server should serve, None before the first publication or if nothing whole is left.
 
         That is the checkpoint pointed to; if it is damaged the one before it, then its ancestors, then older ones
         (newest first, and all of them if the pointer itself is damaged). ``report`` is called with id (or the
-        pointer's name) and error of each that had to be passed over.
+        pointer's name) and error of each that had to be passed over. ``check`` may pass over more of them: it raises
+        StoreError.
         """
         tell = report or _warn
         pointer = None
@@ -164,13 +169,18 @@ class CheckpointStore:
             candidates = self._ids()
         for candidate in candidates:
             try:
-                return self.read(candidate)
+                checkpoint = self.read(candidate)
+                if check is not None:
+                    check(checkpoint)
             except StoreUnavailableError:
                 raise
             except StoreError as error:
                 if isinstance(error, CheckpointMissingError) and self._moved_from(pointer):
-                    return self.newest_sound(report)  # what the pointer named was pruned after it had moved on
+                    # What the pointer named was pruned after it had moved on.
+                    return self.newest_sound(report, check=check)
                 tell(candidate, error)
+            else:
+                return checkpoint
         return None
 
     def frozen(self, checkpoint_id: str) -> Checkpoint:

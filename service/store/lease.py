@@ -22,6 +22,8 @@ from service.store.processes import ProcessMark, is_gone, this_process
 LEASE = "lease.json"
 LOCK = "lease.lock"
 
+_PIDS = 2**31
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -183,9 +185,23 @@ def _parse(data: bytes | None) -> _State | None:
     if data is None:
         return None
     try:
-        return _State(**unseal(data, LEASE))
+        state = _State(**unseal(data, LEASE))
     except (CheckpointDamagedError, TypeError):
         return None
+    return state if _makes_sense(state) else None
+
+
+def _makes_sense(state: _State) -> bool:
+    """Tell whether all values are of their kinds: well sealed, the file may still be another version's."""
+    texts = (state.token, state.owner, state.since, state.host, state.machine)
+    numbers = (state.fence, state.beats, state.pid, state.started)
+    kinds = (isinstance(state.held, bool), isinstance(state.ttl_seconds, int | float))
+    return (
+        all(kinds)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int) for number in numbers)
+        and 0 <= state.pid < _PIDS
+    )
 
 
 def _holder(state: _State) -> Holder:

@@ -109,3 +109,6 @@ class Manifest(_Frozen):
             key = ".".join(str(part) for part in first["loc"]) or "manifest"
             message = f"{where}: damaged, {key}: {first['msg']}"
             raise CheckpointDamagedError(message) from None
+        except RecursionError:
+            message = f"{where}: damaged, nested too deep"
+            raise CheckpointDamagedError(message) from None

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,12 +54,19 @@ def pointer_lock(store_path: Path) -> AbstractContextManager[int]:
 
 
 def move_pointer(
-    store_path: Path, checkpoint_id: str, *, reason: str, by: str, before_rename: Callable[[], None] | None = None
+    store_path: Path,
+    checkpoint_id: str,
+    *,
+    reason: str,
+    by: str,
+    before_rename: Callable[[], None] | None = None,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Pointer:
     """Point to a checkpoint, durably and at once; return the new pointer.
 
     ``previous`` becomes the one pointed to before; pointing to the same one again keeps it, and records when, by whom
-    and why. A damaged pointer is replaced, its history lost. Raises StoreUnavailableError.
+    and why. ``guard`` is held over the move itself, and may raise to stop it. A damaged pointer is replaced, its
+    history lost. Raises StoreUnavailableError.
     """
     make_folder(store_path)
     # Locked, so that of two moves at the same time the later one knows the earlier one as its previous.
@@ -72,7 +79,8 @@ def move_pointer(
         if old is not None:
             previous = old.previous if old.id == checkpoint_id else old.id
         new = Pointer(checkpoint_id, previous, utc_text(time.time()), by, reason)
-        replace_file(store_path / LATEST, seal(asdict(new)), before_rename=before_rename)
+        with guard():
+            replace_file(store_path / LATEST, seal(asdict(new)), before_rename=before_rename)
     return new
 
 

@@ -121,7 +121,8 @@ def _opened(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict
 def _vouched(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
     vouched = manifest.pop(FILES, None)
     if not isinstance(vouched, dict) or not all(
-        isinstance(entry, dict) and {"size", "sha256"} <= entry.keys() for entry in vouched.values()
+        _is_name(name) and isinstance(entry, dict) and {"size", "sha256"} <= entry.keys()
+        for name, entry in vouched.items()
     ):
         _damaged(folder / MANIFEST, "it does not list the folder's files")
     return vouched
@@ -145,7 +146,7 @@ def _open_file(top: int, path: Path, stack: ExitStack) -> int:
     except FileNotFoundError:
         _damaged(path, "the file is missing")
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENXIO}:
+        if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}:
             _damaged(path, "it is not a regular file")
         raise
     stack.callback(os.close, handle)
@@ -172,11 +173,16 @@ def _still_there(folder: Path, top: int) -> bool:
 
 
 def _check_names(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
-    bad = [name for name in files if name == MANIFEST or name.startswith(".") or Path(name).name != name]
+    bad = [name for name in files if not _is_name(name)]
     bad += [key for key in manifest if key in {FILES, DIGEST}]
     if bad:
         message = f"{bad[0]!r} cannot be a name in a sealed folder"
         raise ValueError(message)
+
+
+def _is_name(name: str) -> bool:
+    """Tell whether a file may be called so; one with a null byte or half a surrogate pair could not even be opened."""
+    return name != MANIFEST and not name.startswith(".") and Path(name).name == name and name.isprintable()
 
 
 def _damaged(path: Path, why: str) -> NoReturn:

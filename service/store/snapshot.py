@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from service.store.files import store_errors, sweep
 from service.store.fingerprint import difference
 from service.store.sealed import read_manifest, read_sealed, remove_sealed, write_sealed
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Since 2 with the fates of offsets; 1 is read as a state that knows none."""
+SNAPSHOTS = "snapshots"
 ARRAYS = "arrays.safetensors"
 META = "meta.json"
 
@@ -39,11 +41,17 @@ class SnapshotStore:
         self.keep = keep
         self._mine: int | None = None
 
-    def save(self, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
+    def save(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        meta: Mapping[str, Any],
+        fence_check: Callable[[], None] | None = None,
+    ) -> None:
         """Save the whole state, durable once this returns, and drop the oldest.
 
         ``meta`` is JSON; NaN and infinities in it survive. Raises StoreUnavailableError, and SnapshotMismatchError
-        when somebody of another identity saves here too: the one would drop the other's state.
+        when somebody of another identity saves here too: the one would drop the other's state. ``fence_check`` is
+        called when only the rename is left, and may raise LeaseLostError to stop it.
         """
         known = self._numbers()
         if known and known[0] != self._mine:
@@ -56,7 +64,7 @@ class SnapshotStore:
             "created_at": utc_text(time.time()),
             "identity": self.identity,
         }
-        write_sealed(self._folder(number), files, about)
+        write_sealed(self._folder(number), files, about, before_rename=fence_check)
         self._mine = number
         for old in known[self.keep - 1 :]:
             try:
@@ -64,9 +72,10 @@ class SnapshotStore:
             except StoreUnavailableError as error:  # the new one is safe: this save did not fail
                 _log.warning("old snapshot stays", problem=str(error))
 
-    def load(self) -> tuple[Arrays, dict[str, Any]] | None:
+    def load(self, *, of_any: bool = False) -> tuple[Arrays, dict[str, Any]] | None:
         """Return arrays and meta of the newest whole snapshot, None if there never was one.
 
+        With ``of_any`` its identity does not matter, for those who only look.
         Raises SnapshotMismatchError if it belongs to another identity or format, CheckpointDamagedError if there are
         snapshots and not one of them is whole.
         """
@@ -75,9 +84,9 @@ class SnapshotStore:
             folder = self._folder(number)
             try:
                 about, files = read_sealed(folder)
-                self._check(about, folder)
-                return unpack(files[ARRAYS], str(folder)), json.loads(files[META])
-            except (CheckpointDamagedError, KeyError, ValueError) as error:
+                self._check(about, folder, of_any=of_any)
+                return unpack(files[ARRAYS], str(folder)), _object(files[META], folder / META)
+            except (CheckpointDamagedError, KeyError, RecursionError) as error:
                 _log.warning("snapshot passed over", snapshot=folder.name, problem=str(error))
         if known:
             message = (
@@ -98,16 +107,19 @@ class SnapshotStore:
         except (CheckpointDamagedError, CheckpointMissingError, KeyError):
             return  # whose it was cannot be told; ``load`` passes it over as well
 
-    def _check(self, about: Mapping[str, Any], folder: Path) -> None:
-        version = about["format_version"]
+    def _check(self, about: Mapping[str, Any], folder: Path, *, of_any: bool = False) -> None:
+        version, identity = about["format_version"], about["identity"]
+        if not isinstance(version, int) or not isinstance(identity, Mapping):
+            message = f"{folder}: damaged, it does not tell what it belongs to"
+            raise CheckpointDamagedError(message)
         if version > FORMAT_VERSION:
             message = (
                 f"{folder}: a newer Freshet wrote it (format {version}, this one reads {FORMAT_VERSION}); "
                 "start that version, or move the folder away to begin anew"
             )
             raise SnapshotMismatchError(message)
-        differs = difference(about["identity"], self.identity)
-        if differs:
+        differs = difference(identity, self.identity)
+        if differs and not of_any:
             message = (
                 f"{folder}: saved under another configuration ({differs}); "
                 "put the configuration back, or move the folder away to begin anew"
@@ -123,3 +135,14 @@ class SnapshotStore:
                 return sorted((int(e.name) for e in self.path.iterdir() if _NAME.fullmatch(e.name)), reverse=True)
             except FileNotFoundError:
                 return []
+
+
+def _object(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        message = f"{path}: damaged, it holds no object"
+        raise CheckpointDamagedError(message)
+    return values

@@ -12,7 +12,7 @@ import structlog
 import torch
 
 from service.configuration import require_schema
-from service.errors import LeaseHeldError, StoreError
+from service.errors import LeaseHeldError, StoreError, StoreUnavailableError
 from service.ingest.connect import open_sink, open_source
 from service.ingest.dead_letters import DeadLetters
 from service.learner.learner import Learner
@@ -23,7 +23,9 @@ from service.probes import ProbeServer
 from service.settings import Settings
 from service.store.files import make_folder
 from service.store.lease import Lease
+from service.store.lease_keeper import LeaseKeeper
 from service.train.supervisor import TrainingWorker
+from service.trainer.grace import bounded_stop
 from service.trainer.loop import TrainerLoop
 from service.trainer.publisher import Publisher
 from service.trainer.rounds import RoundRunner
@@ -58,7 +60,7 @@ def train(settings: Settings, *, standby: bool = True) -> None:
     columns = settings.schema_.numeric + settings.schema_.boolean
     observer = TrainerObserver(settings.task, decisions=DECISION_REASONS, drift=[(name, "psi") for name in columns])
     readiness = Readiness()
-    with stop_signals() as stop, ExitStack() as cleanup:
+    with stop_signals() as stop, bounded_stop(stop, settings.trainer.grace_seconds), ExitStack() as cleanup:
         probes = ProbeServer(settings.trainer.host, settings.trainer.port, observer.registry, readiness)
         cleanup.callback(probes.stop)
         probes.start()
@@ -77,6 +79,7 @@ def learn(
         return
     with ExitStack() as cleanup:
         cleanup.callback(_let_go, lease)
+        keeper = cleanup.enter_context(LeaseKeeper(lease))
         worker = TrainingWorker(settings.train.worker, observer)
         cleanup.callback(worker.stop)
         worker.start()
@@ -90,7 +93,7 @@ def learn(
         rounds = settings.trainer.state_path / "rounds"
         make_folder(rounds)
         runner = RoundRunner(rounds, settings.train.worker, worker, observer)
-        loop = TrainerLoop(settings, source, learner, publisher, runner, observer)
+        loop = TrainerLoop(settings, source, learner, publisher, runner, keeper, observer)
         # What is loaded by now stays: later collections need not look at it (a full one takes 100 ms).
         gc.collect()
         gc.freeze()
@@ -116,10 +119,17 @@ def _acquire(lease: Lease, stop: Event, ready: Readiness, *, standby: bool) -> i
     """Return the fencing number, waiting for it as a standby; None when told to stop before."""
     told = None
     while not stop.is_set():
-        fence = lease.try_acquire()
-        if fence is not None:
-            return fence
-        holder = str(lease.holder() or "a trainer that has just let go")
+        try:
+            fence = lease.try_acquire()
+            if fence is not None:
+                return fence
+            holder = str(lease.holder() or "a trainer that has just let go")
+        except StoreUnavailableError as error:
+            if told is None:
+                raise
+            ready.reason = f"standing by, and the store cannot be reached: {error}"
+            stop.wait(STANDBY_LOOKS_SECONDS)
+            continue
         if not standby:
             raise LeaseHeldError(f"{lease.path}: the lease is held by {holder}; stop it, or leave out --no-standby")
         ready.reason = f"standing by: the lease is held by {holder}"

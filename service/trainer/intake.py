@@ -24,6 +24,18 @@ RECORD_BYTES = 512
 
 LONGEST_PAUSE_SECONDS = 2.0
 
+GAPS = {
+    "deleted": "records were deleted by the log before they could be read",
+    "unreadable": "the log holds bytes here that are no records, and they were left aside",
+    "rewound": "the log ends before what was read already: an older log has come back, or the topic was made anew",
+}
+ADVICE = {
+    "deleted": "lengthen the topic's retention, or keep the trainer running",
+    "unreadable": "check the broker's disk and who writes to the topic",
+    "rewound": "what is appended now is new to the model; restore the topic, if it was not meant to be emptied",
+}
+"""What is said of each kind of gap in the log, and what to do about it."""
+
 
 def only_refused(batch: RecordBatch, refusals: Sequence[Refusal]) -> Refused:
     """Return the refused records of a batch alone, so that the others' bytes are not kept with them."""
@@ -43,6 +55,11 @@ def weight(batch: RecordBatch) -> int:
     """Return about how many bytes a batch takes in memory, its objects included."""
     sizes = (len(part or b"") for column in (batch.values, batch.keys) for part in column)
     return sum(sizes) + RECORD_BYTES * len(batch)
+
+
+def total_weight(refused: Sequence[Refused]) -> int:
+    """Return about how many bytes refused records take in memory, also while another thread takes some out."""
+    return sum(weight(batch) for batch, _ in list(refused))
 
 
 class Intake:
@@ -65,13 +82,17 @@ class Intake:
         self._returned: float | None = None
         self._pause_seconds = 0.1
 
-    def step(self) -> float:
-        """Poll once and take in what came; return how long to pause before the next step (0 while all is well)."""
+    def step(self, room: int | None = None) -> float:
+        """Poll once and take in what came; return how long to pause before the next step (0 while all is well).
+
+        With ``room``, take in so many records at most; with none left, keep the connection alive and take nothing.
+        """
         begun = time.perf_counter()
         if self._returned is not None:
             self._observer.polled(begun - self._returned)
+        most = self._settings.poll_events if room is None else min(room, self._settings.poll_events)
         try:
-            batches = self._source.poll(self._settings.poll_events, self._settings.poll_timeout_seconds)
+            batches = self._source.poll(most, self._settings.poll_timeout_seconds)
         except SourceUnavailableError as error:
             return self._trouble(error)
         finally:
@@ -79,15 +100,23 @@ class Intake:
         if self.problem is not None:
             log.info("source answers", topic=self._settings.topic)
             self.problem, self._pause_seconds = None, 0.1
+        self._note_gaps()
         for batch in batches:
             self._take(batch)
         self._report()
         return 0.0
 
+    def hold(self, reason: str) -> float:
+        """Take nothing in for a while, for one of HOLD_REASONS, without losing the connection; return as ``step``."""
+        begun = time.perf_counter()
+        pause = self.step(room=0)
+        self._observer.held_back(reason, time.perf_counter() - begun)
+        return pause
+
     @property
     def refused_bytes(self) -> int:
         """The size of the refused records that wait to be taken, 0 if there are none."""
-        return sum(weight(batch) for batch, _ in self._refused)
+        return total_weight(self._refused)
 
     def take_refused(self) -> list[Refused]:
         """Hand over the refused records, for the dead letters."""
@@ -101,9 +130,9 @@ class Intake:
     def _take(self, batch: RecordBatch) -> None:
         topic, partition = batch.source
         decoded = self._decoder.decode(batch)
-        self._learner.absorb(decoded.examples)
         refusals = decoded.refusals
-        self._learner.advance(batch.source, int(batch.offsets[0]), int(batch.offsets[-1]) + 1, len(refusals))
+        refused = [refusal.index for refusal in refusals]
+        self._learner.take_in(batch.source, batch.offsets, refused, decoded.examples)
         self._observer.consumed(topic, partition, len(batch))
         if refusals:
             self._refused.append(only_refused(batch, refusals))
@@ -116,15 +145,17 @@ class Intake:
             self._observer.consumed(topic, partition, 0)  # so that a partition counts from the start
             self._observer.lagged(topic, partition, events)
             self._observer.progressed(topic, partition, now)
-        for (topic, partition), events in self._source.gaps().items():
-            log.error(
-                "records were deleted by the log before they could be read",
-                topic=topic,
-                partition=partition,
-                events=events,
-                advice="lengthen the topic's retention, or keep the trainer running",
-            )
-            self._observer.positions_gone(topic, partition, events)
+
+    def _note_gaps(self) -> None:
+        for source, gaps in self._source.gaps().items():
+            for gap in gaps:
+                where = {"topic": source.topic, "partition": source.partition, "first": gap.first, "last": gap.last}
+                log.error(GAPS[gap.why], **where, events=gap.events, advice=ADVICE[gap.why])
+                self._observer.positions_gone(source.topic, source.partition, gap.events)
+                if gap.why == "rewound":
+                    self._learner.rewind(source, gap.first, gap.last)
+                else:
+                    self._learner.pass_over(source, gap.first, gap.last)
 
     def _trouble(self, error: SourceUnavailableError) -> float:
         if self.problem != str(error):

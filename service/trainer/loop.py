@@ -14,20 +14,25 @@ from service.errors import LeaseLostError, SourceUnavailableError, StoreError
 from service.ingest.source import EventSource
 from service.learner.learner import Learner
 from service.learner.roles import Standing
-from service.learner.state import capture
 from service.observer import Observer
 from service.records import Partition
 from service.settings import Settings
-from service.trainer.intake import Intake, Refused
+from service.store.lease_keeper import LeaseKeeper
+from service.trainer.breaker import Breaker
+from service.trainer.intake import Intake, Refused, total_weight
 from service.trainer.promotion import Promotion
 from service.trainer.publisher import Publisher
 from service.trainer.report import status_of
 from service.trainer.rounds import RoundRunner
+from service.trainer.state_store import state_of
 
 log = structlog.get_logger(__name__)
 
-MOST_REFUSED_BYTES = 64 * 2**20
-"""Size of refused records held in memory; beyond, polling waits until the dead letters take them."""
+STATE = "state"
+"""The trouble of a state that cannot be saved."""
+
+MOST_UNSAVED_RUNS = 2_000_000
+"""Runs of offsets held in memory, 32 bytes each, while no state can be saved; beyond, polling waits for the disk."""
 
 LETTERS_SECONDS = 0.5
 """Refused records wait about so long in memory, shorter than a snapshot may take to come."""
@@ -43,6 +48,7 @@ class TrainerLoop:
         learner: Learner,
         publisher: Publisher,
         runner: RoundRunner,
+        keeper: LeaseKeeper,
         observer: Observer,
     ) -> None:
         self._settings = settings
@@ -50,24 +56,29 @@ class TrainerLoop:
         self._learner = learner
         self._publisher = publisher
         self._runner = runner
+        self._keeper = keeper
         self._observer = observer
         self._intake = Intake(settings.source, source, learner, observer)
         self._scribe = ThreadPoolExecutor(1, thread_name_prefix="scribe")
-        self._promotion = Promotion(learner, self._intake, publisher, runner, self._scribe, observer)
+        self._breaker = Breaker(settings.train.worker)
+        self._promotion = Promotion(learner, self._intake, publisher, runner, self._scribe, observer, self._breaker)
         self._saving: tuple[Future[None], dict[Partition, int], list[Refused]] | None = None
         self._reporting: tuple[Future[Standing | None], int] | None = None
         self._by_hand: tuple[Standing, int] | None = None
         self._clean = True
         self._saved_positions: dict[Partition, int] | None = None
         self._save_at = self._report_at = 0.0
-        # A report renews the lease, which must happen several times before it would lapse.
-        self._report_seconds = min(settings.trainer.status_seconds, settings.trainer.lease_seconds / 4)
         self._troubles: dict[str, str] = {}
 
     @property
     def problem(self) -> str | None:
         """Why the trainer does not do its work now, in one line; None while it does."""
-        return next(iter(self._troubles.values()), None) or self._intake.problem or self._runner.problem
+        return (
+            next(iter(self._troubles.values()), None)
+            or self._intake.problem
+            or self._breaker.problem(time.monotonic())
+            or self._runner.problem
+        )
 
     def run(self, stop: Event) -> None:
         """Take events in and learn until ``stop`` is set.
@@ -78,7 +89,7 @@ class TrainerLoop:
         self._source.seek(self._learner.positions)
         self._clean = False
         while not stop.is_set():
-            pause = self._intake.step() if self._may_poll() else self._settings.source.poll_timeout_seconds
+            pause = self._take_in()
             self._advance(time.monotonic())
             if pause:
                 stop.wait(pause)
@@ -108,11 +119,33 @@ class TrainerLoop:
             self._saving[0].exception()
             self._saved()
 
-    def _may_poll(self) -> bool:
-        return self._intake.refused_bytes + self._publisher.unburied_bytes < MOST_REFUSED_BYTES
+    def _take_in(self) -> float:
+        """Poll as much as what comes behind can take; return how long to pause before the next time."""
+        if self._refused_bytes >= self._settings.trainer.refused_bytes:
+            return self._intake.hold("dead_letters")
+        if self._learner.fates.runs + self._publisher.states.unsaved_runs >= MOST_UNSAVED_RUNS:
+            return self._intake.hold("state")
+        if self._settings.window.overflow != "wait" or self._paused:
+            return self._intake.step()
+        room = self._learner.room
+        if not room and (not self._promotion.idle or self._learner.due(time.monotonic()) is not None):
+            return self._intake.hold("training")
+        return self._intake.step(room or None)
+
+    @property
+    def _refused_bytes(self) -> int:
+        """The size of the refused records in memory, wherever they are on their way to the dead letters."""
+        saving = total_weight(self._saving[2]) if self._saving is not None else 0
+        return saving + self._promotion.refused_bytes + self._publisher.unburied_bytes + self._intake.refused_bytes
+
+    @property
+    def _paused(self) -> bool:
+        """Whether training is paused, by the breaker or since nothing can be saved; consumption goes on."""
+        return self._breaker.is_open or STATE in self._troubles
 
     def _advance(self, now: float) -> None:
-        self._promotion.advance(now, may_begin=self._by_hand is None)
+        self._keeper.check()
+        self._promotion.advance(now, may_begin=self._by_hand is None and STATE not in self._troubles)
         if self._by_hand is not None and self._promotion.idle:
             self._stand(*self._by_hand)
         if self._saving is not None and self._saving[0].done():
@@ -123,7 +156,7 @@ class TrainerLoop:
             self._save_at = now + self._settings.trainer.snapshot_seconds
             self._save()
         if self._reporting is None and now >= self._report_at:
-            self._report_at = now + self._report_seconds
+            self._report_at = now + self._settings.trainer.status_seconds
             self._report()
 
     def _save_due(self) -> float:
@@ -137,7 +170,7 @@ class TrainerLoop:
         if not positions or (positions == self._saved_positions and not self._intake.refused_bytes):
             return
         refused = self._intake.take_refused()
-        task = self._scribe.submit(self._publisher.save, capture(self._learner), refused)
+        task = self._scribe.submit(self._publisher.save, state_of(self._learner), refused)
         self._saving = (task, positions, refused)
 
     def _saved(self) -> None:
@@ -150,9 +183,10 @@ class TrainerLoop:
             raise
         except (StoreError, SourceUnavailableError) as error:
             self._intake.give_back(refused)
-            self._trouble("state", str(error))
+            self._trouble(STATE, str(error))
             return
-        self._well("state")
+        if self._well(STATE):
+            self._breaker.reset()  # what could not be written before can be now
         self._saved_positions = positions
         try:
             self._source.commit(positions)
@@ -162,13 +196,16 @@ class TrainerLoop:
     def _report(self) -> None:
         learner, observer = self._learner, self._observer
         observer.held(*learner.holdings.sizes)
+        observer.training_paused(paused=self._paused)
         for role, (loss, error) in learner.prequential.means().items():
             observer.prequential(role, loss, error)
         drift = learner.drift()
         for feature, score in drift.items():
             observer.drifted(feature, "psi", score)
         champion = learner.roles.champion.checkpoint_id if learner.roles.champion else None
-        status = status_of(self._settings, learner, self._source.lag(), drift, self.problem)
+        status = status_of(
+            self._settings, learner, self._source.lag(), drift, problem=self.problem, paused=self._paused
+        )
         task = self._scribe.submit(self._publisher.report, status, champion)
         self._reporting = (task, self._promotion.publications)
 
@@ -197,6 +234,9 @@ class TrainerLoop:
             log.warning("cannot be written; trying again", what=what, problem=problem)
         self._troubles[what] = problem
 
-    def _well(self, what: str) -> None:
-        if self._troubles.pop(what, None) is not None:
+    def _well(self, what: str) -> bool:
+        """Note that something can be written; return whether it could not before."""
+        recovered = self._troubles.pop(what, None) is not None
+        if recovered:
             log.info("can be written again", what=what)
+        return recovered

@@ -9,19 +9,18 @@ import structlog
 from service.errors import LeaseLostError, RoundFailedError, SourceUnavailableError, StoreError, StoreUnavailableError
 from service.learner.candidate import Candidate
 from service.learner.learner import Learner
-from service.learner.state import capture
 from service.observer import Observer
 from service.store.manifest import fresh_id
 from service.train.round import Outcome, Round
-from service.trainer.intake import Intake, Refused
+from service.trainer.breaker import Breaker
+from service.trainer.intake import Intake, Refused, total_weight
 from service.trainer.publisher import Publisher
 from service.trainer.report import decision_entry, failure_entry, tell
 from service.trainer.rounds import RoundRunner
+from service.trainer.state_store import state_of
 from service.validate.gate import Decision
 
 log = structlog.get_logger(__name__)
-
-LONGEST_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class Promotion:
         runner: RoundRunner,
         scribe: ThreadPoolExecutor,
         observer: Observer,
+        breaker: Breaker,
     ) -> None:
         self._learner = learner
         self._intake = intake
@@ -62,13 +62,17 @@ class Promotion:
         self._training: Future[Outcome] | None = None
         self._publishing: Publication | None = None
         self.publications = 0
-        self._next_at = 0.0
-        self._failures = 0
+        self._breaker = breaker
 
     @property
     def publishing(self) -> bool:
         """Whether a candidate is on its way out, so that what is saved now must already know it."""
         return self._publishing is not None
+
+    @property
+    def refused_bytes(self) -> int:
+        """The size of the refused records that wait for their place in a publication on its way."""
+        return total_weight(self._publishing.refused) if self._publishing is not None else 0
 
     @property
     def idle(self) -> bool:
@@ -81,7 +85,7 @@ class Promotion:
             self._judge(self._training)
         if self._publishing is not None and self._publishing.task.done():
             self._adopt(self._publishing)
-        if self.idle and may_begin and now >= self._next_at:
+        if self.idle and may_begin and self._breaker.lets(now):
             reason = self._learner.due(now)
             if reason is not None:
                 self._training = self._trainer.submit(self._runner.run, self._learner.begin_round(reason, now))
@@ -120,7 +124,7 @@ class Promotion:
     def _publish(self, candidate: Candidate, outcome: Outcome, events: int) -> None:
         checkpoint_id = fresh_id(candidate.given.number)
         refused = self._intake.take_refused()
-        state = capture(self._learner, (candidate, checkpoint_id))
+        state = state_of(self._learner, (candidate, checkpoint_id))
         keep = [one for one in self._learner.roles.ids().values() if one is not None]
         task = self._scribe.submit(self._publisher.publish, candidate, checkpoint_id, state, refused, keep)
         self._publishing = Publication(task, candidate, checkpoint_id, refused, outcome, events)
@@ -144,7 +148,7 @@ class Promotion:
 
     def _end(self, how: str, decision: Decision, given: Round, outcome: Outcome, checkpoint_id: str | None) -> None:
         """Count and tell a round that came to its decision; the first checkpoint is no promotion."""
-        self._failures = 0
+        self._breaker.reset()
         if how in self._learner.outcomes:
             self._learner.outcomes[how] += 1
             self._observer.round_ended(how)
@@ -156,9 +160,7 @@ class Promotion:
         """Count a failed round, and pause before the next: whatever broke it needs time, and a person."""
         self._learner.outcomes["failed"] += 1
         self._observer.round_ended("failed")
-        pause = min(2.0**self._failures, LONGEST_PAUSE_SECONDS)
-        self._failures += 1
-        self._next_at = time.monotonic() + pause
+        pause = self._breaker.failed(time.monotonic(), problem)
         log.warning("round failed; the champion stays", round=given.number, problem=problem, next_try_seconds=pause)
         self._write(failure_entry(given, cause, problem))
 

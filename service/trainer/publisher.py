@@ -32,16 +32,14 @@ from service.store.fingerprint import (
 from service.store.journal import DECISIONS, Journal
 from service.store.lease import Lease
 from service.store.manifest import DataRange, Manifest
-from service.store.snapshot import SnapshotStore
 from service.store.status import write_status
 from service.trainer.intake import Refused, weight
+from service.trainer.state_store import State, StateStore
 
 log = structlog.get_logger(__name__)
 
 GATE = "gate"
 """Who moves the pointer when the trainer does."""
-
-State = tuple[dict[str, Any], dict[str, Any]]
 
 
 class Publisher:
@@ -55,9 +53,8 @@ class Publisher:
     def __init__(self, settings: Settings, lease: Lease, fence: int, letters: DeadLetters, observer: Observer) -> None:
         self.checkpoints = CheckpointStore(settings.store.path, settings.store.keep)
         identity = schema_values(settings) | model_values(settings)
-        self.snapshots = SnapshotStore(
-            settings.trainer.state_path / "snapshots", identity | {"store": self.checkpoints.identity()}
-        )
+        mine = identity | {"store": self.checkpoints.identity()}
+        self.states = StateStore(settings.trainer, mine, lease, fence, observer)
         self._journal = Journal(settings.store.path / DECISIONS)
         self._wanted = identity
         self._settings = settings
@@ -68,9 +65,8 @@ class Publisher:
         self.unburied_bytes = 0
 
     def sweep(self) -> None:
-        """Remove what a crashed predecessor left half-written."""
+        """Remove the checkpoints that a crashed predecessor left half-written."""
         self.checkpoints.sweep()
-        self.snapshots.sweep()
 
     def publish(
         self,
@@ -91,6 +87,8 @@ class Publisher:
         Without a state (`pretrain`) there is no step 3: the trainer will begin from the checkpoint.
         """
         began = time.perf_counter()
+        if state is not None:
+            self.states.note(state)
         self._lease.check()
         self.bury(refused)  # 1
         lineage = state[1]["roles"]["frozen"] if state is not None else checkpoint_id
@@ -98,7 +96,7 @@ class Publisher:
             self._checkpoint(candidate, checkpoint_id, lineage), fence_check=self._lease.check
         )
         if state is not None:
-            self.snapshots.save(*state)  # 3
+            self.states.save(state)  # 3
         self._point(checkpoint_id, candidate.decision.reason)  # 4
         try:
             self.checkpoints.prune({checkpoint_id, *roles})  # 5
@@ -108,7 +106,7 @@ class Publisher:
 
     def _point(self, checkpoint_id: str, reason: str) -> None:
         try:
-            self.checkpoints.point(checkpoint_id, reason=reason, by=GATE, fence_check=self._lease.check)
+            self.checkpoints.point(checkpoint_id, reason=reason, by=GATE, guard=self._lease.guarded)
         except StoreUnavailableError:
             # The move itself may have happened, and only its durability be in doubt: then servers follow it already.
             pointer = self.checkpoints.latest()
@@ -117,18 +115,18 @@ class Publisher:
 
     def save(self, state: State, refused: list[Refused]) -> None:
         """Save a snapshot, once the dead letters before its positions are durable."""
-        began = time.perf_counter()
+        self.states.note(state)
         self._lease.check()
         self.bury(refused)
-        self.snapshots.save(*state)
-        self._observer.snapshotted(time.perf_counter() - began)
+        self.states.save(state)
 
     def bury(self, refused: list[Refused]) -> None:
         """Write refused records to the dead letters, durably; takes them out of the list as it takes them over."""
         while refused:
-            batch, refusals = refused.pop(0)
+            batch, refusals = refused[0]
+            self.unburied_bytes += weight(batch)  # before it leaves the list: another thread adds up both
+            refused.pop(0)
             self._letters.add(batch, refusals)
-            self.unburied_bytes += weight(batch)
         self._letters.flush(self._settings.trainer.grace_seconds / 2)
         self.unburied_bytes = 0
 
@@ -137,11 +135,10 @@ class Publisher:
         self._journal.append(entry)
 
     def report(self, status: Mapping[str, Any], champion: str | None) -> Standing | None:
-        """Show that the lease's holder lives, and write the trainer's status for servers.
+        """Write the trainer's status for servers.
 
         Returns the checkpoint that an operator has promoted meanwhile, None if ``champion`` still stands.
         """
-        self._lease.renew()
         write_status(self._settings.store.path, status)
         pointer = self.checkpoints.latest()
         if pointer is None or pointer.by == GATE or pointer.id == champion:

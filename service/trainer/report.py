@@ -74,13 +74,22 @@ def failure_entry(given: Round, cause: str, message: str) -> dict[str, object]:
 
 
 def status_of(
-    settings: Settings, learner: Learner, lag: Mapping[Partition, int], drift: Mapping[str, float], problem: str | None
+    settings: Settings,
+    learner: Learner,
+    lag: Mapping[Partition, int],
+    drift: Mapping[str, float],
+    *,
+    problem: str | None,
+    paused: bool,
 ) -> dict[str, Any]:
-    """Return the trainer's status as plain values; counts are over the life of the state."""
+    """Return the trainer's status as plain values; counts are over the life of the state.
+
+    ``problem`` is why the trainer does not do its work, ``paused`` whether that is training alone.
+    """
     window, replay, heldout = learner.holdings.sizes
     return {
         "at": utc_text(time.time()),
-        "state": "learning" if problem is None else "waiting",
+        "state": "paused" if paused else "learning" if problem is None else "waiting",
         "problem": problem,
         "topic": settings.source.topic,
         "events": dict(learner.counts),

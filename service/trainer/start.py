@@ -20,7 +20,8 @@ def go_on(learner: Learner, publisher: Publisher) -> str:
     Raises SnapshotMismatchError when state or model belong to another schema or network, and StoreError when there
     should be a champion and no checkpoint is whole.
     """
-    saved = publisher.snapshots.load()
+    saved = publisher.states.load()
+    publisher.states.go_on(saved)
     where = _from_checkpoint(learner, publisher) if saved is None else None
     if saved is not None:
         arrays, meta = saved

@@ -11,6 +11,9 @@ BINS = 10
 FLOOR = 1e-4
 """Share given to an empty bin, so that the index stays finite; it bounds what one bin can add to about 9."""
 
+LARGEST = 1e300
+"""Beyond it numbers count as this large: between two at a double's opposite ends no quantile could be taken."""
+
 
 class Reference:
     """Per feature the deciles of a champion's training data, a bin of its own for missing values, and their shares."""
@@ -26,7 +29,7 @@ class Reference:
         shares: dict[str, Sequence[float]] = {}
         for index, name in enumerate(names):
             column = numbers[:, index]
-            present = column[~np.isnan(column)]
+            present = np.clip(column[~np.isnan(column)], -LARGEST, LARGEST)
             quantiles = np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]) if len(present) else np.empty(0)
             edges[name] = np.unique(quantiles).tolist()
             shares[name] = _shares(column, np.array(edges[name])).tolist()

@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.hashing import HOLDOUT_SALT, chosen
-from service.records import Examples
+from service.records import BoolArray, Examples
 from service.settings import Window
 from service.window.reservoirs import Reservoir
 from service.window.rings import Arrays, ExampleRing, arrays_of, examples_of
@@ -25,9 +25,13 @@ class Holdings:
         self._recent = ExampleRing(settings.recent_events, numbers, codes)
         self._memory = Reservoir(settings.memory_events, numbers, codes, seed + 1, biased=True)
 
+    def heldout(self, arrived: Examples) -> BoolArray:
+        """Tell for each event [n] whether it is kept apart from all training."""
+        return chosen(arrived.keys, self.settings.holdout_share, HOLDOUT_SALT)
+
     def admit(self, arrived: Examples) -> Examples:
         """Take in events that were scored; return those of them that may be learnt."""
-        heldout = chosen(arrived.keys, self.settings.holdout_share, HOLDOUT_SALT)
+        heldout = self.heldout(arrived)
         learnable, kept_apart = arrived.take(~heldout), arrived.take(heldout)
         self._replay.append(self._window.append(learnable))
         self._recent.append(kept_apart)

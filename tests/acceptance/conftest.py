@@ -1,20 +1,29 @@
 """The whole service as its user starts it: real commands, real processes, real ports."""
 
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
 import yaml
 
+from tests.acceptance.nursery import ROOT, Child, Nursery
+
+pytest.register_assert_rewrite("tests.acceptance.faults")  # so that what does not add up is shown
+
 START_SECONDS = 90.0
+
+Process = subprocess.Popen[bytes] | Child
 
 
 def free_port() -> int:
@@ -36,11 +45,24 @@ def eventually(look: Callable[[], Any], what: str, seconds: float = START_SECOND
     pytest.fail(f"waited {seconds:g} s in vain for: {what}")
 
 
-class Service:
-    """A configuration in a folder of its own, and the commands that use it."""
+def piped_into(path: Path) -> IO[bytes]:
+    """Return a pipe whose other end a thread of this process copies to a file."""
+    reading, writing = os.pipe()
 
-    def __init__(self, folder: Path, **sections: Any) -> None:
+    def copy() -> None:
+        with os.fdopen(reading, "rb", buffering=0) as source, path.open("wb", buffering=0) as target:
+            shutil.copyfileobj(source, target, 1)
+
+    threading.Thread(target=copy, name="log", daemon=True).start()
+    return os.fdopen(writing, "wb")
+
+
+class Service:
+    """A configuration in a folder of its own, and the commands that use it, by a nursery where one is given."""
+
+    def __init__(self, folder: Path, nursery: Nursery | None = None, **sections: Any) -> None:
         self.folder = folder
+        self._nursery = nursery
         self.server_port, self.trainer_port = free_port(), free_port()
         tree: dict[str, Any] = {
             "task": "binary",
@@ -58,17 +80,38 @@ class Service:
         self.topic: str = tree["source"]["topic"]
         self.config = folder / "freshet.yaml"
         self.config.write_text(yaml.safe_dump(tree))
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[Process] = []
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a command that goes on; its log is beside the configuration."""
-        log = (self.folder / f"{command[0]}-{len(self._running)}.log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", *command, "--config", str(self.config)], stderr=log, stdout=log
-        )
-        log.close()
+    def start(
+        self,
+        *command: str,
+        module: str = "service",
+        before: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+        piped: bool = False,
+    ) -> Process:
+        """Start a command that goes on; its log is beside the configuration.
+
+        ``module`` is run in place of the program, with arguments ``before`` the command. A ``prefix`` is a program that
+        starts ours, never by the nursery. ``piped``: the process itself writes no log file, where it may write none.
+        """
+        arguments = ["-m", module, *before, *command, "--config", str(self.config)]
+        path = self.log(len(self._running), command[0])
+        with piped_into(path) if piped else path.open("wb") as log:
+            if self._nursery is not None and not prefix:
+                process: Process = self._nursery.start(arguments, log.fileno())
+            else:
+                process = subprocess.Popen([*prefix, sys.executable, *arguments], cwd=ROOT, stderr=log, stdout=log)
         self._running.append(process)
         return process
+
+    def log(self, number: int, role: str = "train") -> Path:
+        """Return the log of the n-th process that was started, from 0."""
+        return self.folder / f"{role}-{number}.log"
+
+    def said(self, number: int = -1, role: str = "train") -> str:
+        """Return what the n-th started process has logged so far, by default the newest."""
+        return self.log(range(len(self._running))[number], role).read_text()
 
     def run(self, *command: str, exit_code: int = 0) -> Any:
         """Run a command to its end with --json and return what it answered."""
@@ -93,6 +136,10 @@ class Service:
             return dict(json.loads((self.folder / "store" / "status.json").read_bytes()))
         except FileNotFoundError:
             return {}
+
+    def forget_status(self) -> None:
+        """Delete what the last trainer said about itself: it must not be taken for its successor's word."""
+        (self.folder / "store" / "status.json").unlink(missing_ok=True)
 
     def accepted(self) -> int:
         """Return how many events the trainer's state holds as accepted."""
@@ -132,6 +179,7 @@ class Service:
         for process in self._running:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGCONT)
         for process in self._running:
             try:
                 process.wait(30)
@@ -141,6 +189,27 @@ class Service:
 
 
 MakeService = Callable[..., Service]
+Figure = Callable[[str], None]
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Return what shows a line on the terminal though the test passes: a figure for docs/RELIABILITY.md."""
+    reporter: Any = request.config.pluginmanager.get_plugin("terminalreporter")
+
+    def show(line: str) -> None:
+        reporter.ensure_newline()
+        reporter.write_line(line)
+
+    return show
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Yield what starts processes without importing torch each time."""
+    one = Nursery(tmp_path_factory.mktemp("nursery"))
+    yield one
+    one.close()
 
 
 @pytest.fixture
@@ -148,10 +217,10 @@ def make_service(tmp_path: Path) -> Iterator[MakeService]:
     """Return a maker of services; they are stopped at the end, and their logs shown when the test failed."""
     made: list[Service] = []
 
-    def make(**sections: Any) -> Service:
+    def make(*, nursery: Nursery | None = None, **sections: Any) -> Service:
         folder = tmp_path / f"service-{len(made)}"
         folder.mkdir()
-        made.append(Service(folder, **sections))
+        made.append(Service(folder, nursery, **sections))
         return made[-1]
 
     yield make

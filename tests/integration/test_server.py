@@ -15,6 +15,7 @@ import pytest
 from service.configuration import load_settings
 from service.errors import ConfigurationError
 from service.model.learned import LearnedModel
+from service.serve.watcher import Watcher
 from service.server import Server
 from tests.unit.serve.builders import INSTANCE, damage, model_of, problem_of, publish, settings_in
 from tests.unit.serve.running import served, serving_id, wait_for_id
@@ -104,6 +105,33 @@ def test_a_taken_port_is_a_matter_of_configuration(tmp_path: Path) -> None:
         pytest.raises(ConfigurationError, match=r"serve\.port"),
     ):
         Server(settings).run()
+
+
+def test_a_wrong_file_of_tokens_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    """The message has file and line, before anything was started."""
+    (tmp_path / "tokens").write_text("feeder:events:a-good-token-0123456789\nfeeder:events\n")
+    with pytest.raises(ConfigurationError, match=r"serve\.tokens_file: .*tokens, line 2 is not"):
+        Server(settings_in(tmp_path, tokens_file=str(tmp_path / "tokens")))
+
+
+def test_it_is_not_ready_once_nobody_follows_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It still answers from what it has, and says why it should be replaced."""
+    settings = settings_in(tmp_path)
+    publish(settings)
+    looks = Watcher.look
+
+    def look_once(watcher: Watcher) -> None:
+        if watcher.alive() is None:
+            watcher._stopping.set()
+        looks(watcher)
+
+    monkeypatch.setattr(Watcher, "look", look_once)
+    with served(settings) as client:
+        while client.get("/readyz").status_code == 200:
+            pass
+        assert "watcher" in problem_of(client.get("/readyz"), 503)["detail"]
+        assert "watcher" in problem_of(client.get("/healthz"), 503)["detail"]
+        assert serving_id(client)
 
 
 def test_without_a_schema_it_does_not_start() -> None:

@@ -21,7 +21,7 @@ EVENT = {"id": "e1", "ts": 1_700_000_000_000, "features": INSTANCE, "label": "ye
 
 def records_of(settings: Settings, topic: str, count: int) -> list[tuple[Any, dict[str, bytes]]]:
     """Return values and headers of all records of a topic, once there are ``count`` of them."""
-    source = open_source(settings, topic, f"test-{topic}")
+    source = open_source(settings, [topic], f"test-{topic}")
     source.seek({})
     found: list[tuple[Any, dict[str, bytes]]] = []
     while len(found) < count:

@@ -341,7 +341,7 @@ def stopped(folder: Path) -> None:
     store = CheckpointStore(folder, keep=3)
     tries: dict[str, Callable[[], object]] = {
         "write": lambda: store.write(checkpoint(IDS[1]), lease.check),
-        "point": lambda: store.point(IDS[0], reason="late", by="stopped", fence_check=lease.check),
+        "point": lambda: store.point(IDS[0], reason="late", by="stopped", guard=lease.guarded),
         "renew": lease.renew,
     }
     for name, use in tries.items():

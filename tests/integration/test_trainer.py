@@ -12,6 +12,7 @@ import pytest
 from service.errors import SnapshotMismatchError, StoreError
 from service.ingest.embedded import EmbeddedSink, EmbeddedSource
 from service.observer import Observer
+from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
 from service.store.journal import Journal
@@ -77,6 +78,19 @@ class Running:
         """Return how many events the trainer has accepted over its life."""
         status = read_status(self.folder / "store") or {}
         return int(status.get("events", {}).get("accepted", 0))
+
+    def refused(self) -> int:
+        """Return how many records the trainer has refused over its life."""
+        status = read_status(self.folder / "store") or {}
+        return int(status.get("events", {}).get("refused", 0))
+
+    def letters(self) -> int:
+        """Return how many dead letters there are."""
+        source = EmbeddedSource(self.settings.source.embedded.path, ["events.dlq"], "test")
+        try:
+            return source.ends().get(Partition("events.dlq", 0), 0)
+        finally:
+            source.close()
 
     def await_accepted(self, count: int) -> None:
         """Wait until so many are accepted."""
@@ -327,7 +341,7 @@ def test_refused_records_are_dead_letters_before_the_state_moves_past_them(make:
         sink.send("events", value)
     sink.flush()
     eventually(lambda: (read_status(running.folder / "store") or {})["events"]["refused"] == 3, "three refusals")
-    letters = EmbeddedSource(running.settings.source.embedded.path, "events.dlq", "test")
+    letters = EmbeddedSource(running.settings.source.embedded.path, ["events.dlq"], "test")
     batches = eventually(lambda: letters.poll(10, 0.1) or None, "the dead letters")
     reasons = [dict(headers)["freshet-reason"] for batch in batches for headers in batch.headers]
     assert reasons == [b"not_json", b"missing_feature", b"tombstone"]

@@ -31,6 +31,7 @@ COMMANDS = {
     "checkpoints show",
     "checkpoints verify",
     "checkpoints promote",
+    "ledger",
     "dlq list",
     "dlq replay",
 }

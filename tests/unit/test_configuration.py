@@ -140,7 +140,7 @@ def test_keys_that_do_not_go_together_are_blamed_on_what_set_them(
     ("override", "words"),
     [
         ("store.path=5", "5 does not fit; expected a path"),
-        ("window=5", "5 does not fit; expected a section with keys such as events, replay_events, holdout_share"),
+        ("window=5", "5 does not fit; expected a section with keys such as events, overflow, replay_events"),
         ("schema.numeric=a", "'a' does not fit; expected a list"),
     ],
 )

@@ -18,6 +18,7 @@ log.info("round ended", outcome="promoted", events=5)
 logging.getLogger("kafka.conn").info("connected")
 logging.getLogger("kafka.conn").warning("node %s away", 7)
 logging.getLogger("uvicorn.error").info("Started server process")
+logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
 warnings.warn("old way", stacklevel=1)
 try:
     raise ValueError("no such thing")

@@ -16,6 +16,7 @@ DECISIONS = [("promote", "better"), ("reject", "worse_recent")]
 BOTH = {"freshet_events_rejected": "counter", "freshet_dead_letters": "counter"}
 TRAINER = BOTH | {
     "freshet_events_consumed": "counter",
+    "freshet_snapshot_duration_seconds": "histogram",
     "freshet_consumer_lag_events": "gauge",
     "freshet_partition_last_progress_timestamp_seconds": "gauge",
     "freshet_window_events": "gauge",
@@ -41,7 +42,12 @@ SERVER = BOTH | {
     "freshet_request_duration_seconds": "histogram",
     "freshet_requests_in_flight": "gauge",
 }
-BEYOND_THE_CONTRACT = {"freshet_positions_gone_events": "counter"}
+BEYOND_THE_CONTRACT = {
+    "freshet_positions_gone_events": "counter",
+    "freshet_events_evicted_unlearnt": "counter",
+    "freshet_intake_held_back_seconds": "counter",
+    "freshet_training_paused": "gauge",
+}
 
 
 def types_of(observer: PrometheusObserver) -> dict[str, str]:
@@ -151,6 +157,9 @@ def call_every_hook(observer: PrometheusObserver) -> None:
     observer.round_ended("promoted")
     observer.worker_restarted("hang")
     observer.snapshotted(0.1)
+    observer.evicted_unlearnt(3)
+    observer.held_back("training", 0.5)
+    observer.training_paused(paused=True)
     observer.serving("000001-0", 1.0, math.nan)
     observer.swapped("swapped")
     observer.request_began()
@@ -180,6 +189,10 @@ def test_the_trainers_hooks_arrive_in_its_metrics() -> None:
     assert value(observer, "freshet_gate_decisions_total", decision="promote", reason="better") == 1
     assert value(observer, "freshet_rounds_total", outcome="promoted") == 1
     assert value(observer, "freshet_worker_restarts_total", cause="hang") == 1
+    assert value(observer, "freshet_snapshot_duration_seconds_count") == 1
+    assert value(observer, "freshet_events_evicted_unlearnt_total") == 3
+    assert value(observer, "freshet_intake_held_back_seconds_total", reason="training") == 0.5
+    assert value(observer, "freshet_training_paused") == 1
     assert types_of(observer) == TRAINER | BEYOND_THE_CONTRACT
 
 

@@ -161,3 +161,16 @@ def test_addresses_to_look_at_can_be_opened() -> None:
     text = where_to_look(settings)
     assert "http://127.0.0.1:8000/docs" in text
     assert "http://[::1]:9/metrics" in text
+
+
+def test_children_end_with_a_parent_that_is_killed(tmp_path: Path, watching: Watch) -> None:
+    """SIGKILL leaves `freshet run` no time to stop anybody: the system does it."""
+    file = tmp_path / "said"
+    tied = "from service.parent import end_with_parent\n" + POLITE.format(file=str(file)).replace(
+        f'open({str(file)!r}, "a").write("ready',
+        f'end_with_parent()\nopen({str(file)!r}, "a").write("ready',
+    )
+    process = watching(trainer=tied, server=tied)
+    assert lines(file, 2) == ["ready", "ready"]
+    process.kill()
+    assert sorted(lines(file, 4)) == ["bye", "bye", "ready", "ready"]

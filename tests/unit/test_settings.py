@@ -76,6 +76,7 @@ def test_a_setting_cannot_be_changed() -> None:
         ({"serve": {"port": 8001}}, "serve.port and trainer.port are both 8001 on 127.0.0.1"),
         ({"store": {"path": "a"}, "trainer": {"state_path": "b/../a"}}, "store.path and trainer.state_path are both a"),
         ({"serve": {"port": 70_000}}, "65535"),
+        ({"serve": {"announce_seconds": 5, "grace_seconds": 5}}, "leaves nothing of the 5 seconds of serve.grace_"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(tree: dict[str, Any], words: str) -> None:

@@ -13,7 +13,7 @@ from service.model.features import FeatureColumns
 from service.model.vocabulary import Categories, Labels
 from service.records import REFUSAL_REASONS, Partition, RecordBatch
 from service.settings import Settings
-from tests.bad_records import BAD, DAY_MS, FEATURES, FITTING, MAX_BYTES, NOW_MS, SCHEMA, event, features
+from tests.bad_records import BAD, DAY_MS, FEATURES, FITTING, MAX_BYTES, NOW_MS, SCHEMA, event, features, nested
 
 HERE = Partition("events", 3)
 
@@ -104,6 +104,17 @@ def test_accepted_rows_become_columns_in_order() -> None:
     assert rows.timestamps_ms.tolist() == [5, 7, 7]
     assert decoded.offsets.tolist() == [40, 42, 43]
     assert [(refusal.index, refusal.reason) for refusal in decoded.refusals] == [(1, "not_json")]
+
+
+def test_how_deep_a_record_may_be_nested_does_not_depend_on_who_calls() -> None:
+    """Readers give up where the interpreter's stack ends: the same record would have another fate elsewhere."""
+    values = (event(extra=nested(199)), event(extra=nested(200)))
+
+    def called_from(frames: int) -> list[str]:
+        made = decoder()
+        return called_from(frames - 1) if frames else [one.reason for one in made.decode(batch(*values)).refusals]
+
+    assert called_from(0) == called_from(400) == ["not_json"]
 
 
 def test_an_empty_batch_decodes_to_nothing() -> None:

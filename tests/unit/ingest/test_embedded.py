@@ -9,19 +9,20 @@ import pytest
 from service.errors import SourceUnavailableError
 from service.ingest import embedded
 from service.ingest.embedded import EmbeddedSink, EmbeddedSource
+from service.ingest.source import Gap
 from service.records import Partition, RecordBatch
 
 
 def poll(path: Path, topic: str = "events") -> list[RecordBatch]:
     """Return what one poll of a new source returns."""
-    with closing(EmbeddedSource(path, topic, "g")) as source:
+    with closing(EmbeddedSource(path, [topic], "g")) as source:
         return source.poll(10, 0.1)
 
 
 def test_only_a_poll_makes_a_log_that_is_missing(tmp_path: Path) -> None:
     """To ask for ends and commits leaves no trace; to wait for records says at once that the place is right."""
     path = tmp_path / "deep" / "log"
-    with closing(EmbeddedSource(path, "events", "g")) as source:
+    with closing(EmbeddedSource(path, ["events"], "g")) as source:
         assert source.committed() == {}
         assert source.ends() == {Partition("events", 0): 0}
         assert list(tmp_path.iterdir()) == []
@@ -33,7 +34,7 @@ def test_a_poll_of_large_records_ends_early(tmp_path: Path, monkeypatch: pytest.
     """Memory is bounded by bytes too: a poll takes fewer records than asked for when they are large."""
     monkeypatch.setattr(embedded, "POLL_BYTES", 10_000)
     monkeypatch.setattr(embedded, "ROWS_AT_ONCE", 2)
-    sink, source = EmbeddedSink(tmp_path / "log"), EmbeddedSource(tmp_path / "log", "events", "g")
+    sink, source = EmbeddedSink(tmp_path / "log"), EmbeddedSource(tmp_path / "log", ["events"], "g")
     for _ in range(10):
         sink.send("events", b"x" * 4_000)
     sink.flush()
@@ -84,3 +85,20 @@ def test_topics_in_one_file_have_offsets_of_their_own(tmp_path: Path) -> None:
         [batch] = poll(tmp_path / "log", topic)
         assert batch.source == Partition(topic, 0)
         assert batch.offsets.tolist() == offsets
+
+
+def test_each_hole_in_the_log_is_named_where_it_is(tmp_path: Path) -> None:
+    """Records deleted in the middle are gaps of their own, besides those before the first that is left."""
+    path = tmp_path / "log"
+    with closing(EmbeddedSink(path)) as sink:
+        for number in range(12):
+            sink.send("events", str(number).encode())
+        sink.flush()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute('DELETE FROM records WHERE "offset" IN (0, 1, 5, 8, 9)')
+    with closing(EmbeddedSource(path, ["events"], "g")) as source:
+        source.seek({Partition("events", 0): 1})
+        [batch] = source.poll(10, 0.1)
+        assert batch.offsets.tolist() == [2, 3, 4, 6, 7, 10, 11]
+        assert source.gaps() == {Partition("events", 0): [Gap(1, 1), Gap(5, 5), Gap(8, 9)]}
+        assert source.gaps() == {}

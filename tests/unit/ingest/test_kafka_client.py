@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.ingest.kafka_client import client_arguments, quieten, unavailable
+from service.ingest.kafka_client import client_arguments, quieten
 from service.settings import KafkaSource
 
 
@@ -23,15 +23,6 @@ def test_several_servers_are_told_apart() -> None:
     """The setting joins them by commas; blanks around them do not matter."""
     arguments = client_arguments(KafkaSource(bootstrap_servers="a:1, b:2"))
     assert arguments["bootstrap_servers"] == ["a:1", "b:2"]
-
-
-def test_an_error_becomes_one_line_that_names_the_setting() -> None:
-    """Whatever an exception says, the user reads one line: which cluster, why, and what to look at."""
-    error = unavailable(KafkaSource(bootstrap_servers="a:1"), ValueError("two\nlines"))
-    assert str(error) == (
-        "Kafka at a:1 cannot be used (ValueError: two lines); check source.kafka.bootstrap_servers and the broker"
-    )
-    assert error.retriable
 
 
 @pytest.mark.usefixtures("levels")

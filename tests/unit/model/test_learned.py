@@ -1,10 +1,12 @@
 """A model is its weights and its encoder: both travel, and together they answer alike everywhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from service.model.encoder import LIMIT, Encoder
-from service.model.learned import CHUNK_ROWS, LearnedModel, build_network, load_weights
+from service.model.learned import CHUNK_ROWS, LARGEST_ERROR, LearnedModel, build_network, load_weights
 from service.records import Examples
 from service.settings import Network, Schema, Task
 
@@ -67,6 +69,17 @@ def test_a_regression_answers_in_label_units() -> None:
     scores = model.score(examples)
     assert scores.errors == pytest.approx(np.abs(values[:, 0] - examples.targets))
     assert scores.losses == pytest.approx(scores.errors**2)
+
+
+def test_a_label_near_a_doubles_end_leaves_losses_that_can_be_summed() -> None:
+    """Such a label is a number and accepted; one of them must not turn every mean and sum into infinity."""
+    described = encoder("regression")
+    examples = some(3)
+    absurd = replace(examples, targets=np.array([1.7e308, -1.7e308, 50.0]))
+    scores = LearnedModel(described, build_network(described)).score(absurd)
+    assert np.isfinite(scores.losses.sum())
+    assert scores.errors[:2].tolist() == [LARGEST_ERROR] * 2
+    assert scores.errors[2] < 1_000
 
 
 def test_newer_codes_are_unknown_to_an_older_encoder() -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import numpy as np
 import torch
-import uvicorn
 from starlette.types import ASGIApp
 
 from service.model.encoder import Encoder
 from service.model.learned import LearnedModel, build_network, weights_of
+from service.serve.connection import Limits
+from service.serve.http import HttpServer
 from service.settings import Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.clock import utc_text
@@ -23,6 +24,7 @@ from service.store.fingerprint import model_fingerprint, schema_fingerprint
 from service.store.manifest import Manifest
 
 INSTANCE: dict[str, Any] = {"age": 41, "income": 1200.5, "owner": True, "city": "Rome"}
+LIMITS = Limits(connections=50, head_bytes=16_384, head_seconds=30, body_seconds=30, keep_alive_seconds=30)
 TRAINED_UNTIL = "2026-01-31T09:30:00.250Z"
 
 
@@ -128,10 +130,10 @@ def model_of(settings: Settings, checkpoint_id: str) -> LearnedModel:
 
 
 @contextmanager
-def answering(app: ASGIApp) -> Iterator[httpx.Client]:
-    """Run an application under uvicorn on a free port; yield a client of it."""
+def answering(app: ASGIApp, limits: Limits = LIMITS) -> Iterator[httpx.Client]:
+    """Run an application on a free port; yield a client of it."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = HttpServer(app, limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

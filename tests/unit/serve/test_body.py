@@ -1,11 +1,14 @@
 """Bodies: what is JSON, and what is said of what is not."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
-from service.serve.body import parse_json
+from service.serve.body import MAX_DEPTH, list_in, parse_json
 from service.serve.problems import ProblemError
+from tests.unit.serve.builders import INSTANCE, settings_in
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,32 @@ def test_what_cannot_be_read_is_a_bad_request(body: bytes, words: str) -> None:
     with pytest.raises(ProblemError, match=words) as caught:
         parse_json(body)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("crumb", [b"[],", b"1,", b"{},", b'"",', b"[[]],"])
+def test_a_body_of_crumbs_is_refused_unread(tmp_path: Path, crumb: bytes) -> None:
+    """Far more values than the largest batch has are counted, not decoded: that would take seconds."""
+    settings = settings_in(tmp_path, max_instances=100)
+    body = b'{"instances": [[' + crumb * 3_000 + b"1]]}"
+    with pytest.raises(ProblemError, match="more values than 100 entries") as caught:
+        list_in(body, "instances", settings)
+    assert caught.value.status == 413
+
+
+def test_the_largest_batch_with_commas_in_its_texts_is_read(tmp_path: Path) -> None:
+    """Counting commas is not to be in the way of those who keep to the limits."""
+    settings = settings_in(tmp_path, max_instances=100)
+    event = {"id": "x", "ts": 1, "features": {**INSTANCE, "city": "Rome, Lazio, Italy, Europe"}, "label": "yes"}
+    assert len(list_in(json.dumps({"events": [event] * 100}).encode(), "events", settings)) == 100
+
+
+@pytest.mark.parametrize(("levels", "deep"), [(MAX_DEPTH - 1, False), (MAX_DEPTH, True), (900, True)])
+@pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_depth_is_bounded(tmp_path: Path, levels: int, begin: bytes, end: bytes, *, deep: bool) -> None:
+    """Below the limit whatever reads the values later can walk them; beyond it is a 400."""
+    body = b'{"instances": [' + begin * levels + b"1" + end * levels + b"]}"
+    if deep:
+        with pytest.raises(ProblemError, match="nested too deeply"):
+            list_in(body, "instances", settings_in(tmp_path))
+    else:
+        assert len(list_in(body, "instances", settings_in(tmp_path))) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.serve.events import is_loopback
+from service.serve.access import is_loopback
 from tests.unit.serve.builders import problem_of, settings_in
 from tests.unit.serve.running import Service
 
@@ -63,7 +63,7 @@ def test_a_client_behind_a_local_proxy_is_kept_out(serving: Callable[..., Servic
 
 
 def test_a_server_that_others_can_reach_takes_no_events(serving: Callable[..., Service], tmp_path: Path) -> None:
-    """Bound to every address, it refuses even a client on loopback: there are no tokens yet."""
+    """Bound to every address, it refuses even a client on loopback unless tokens are configured."""
     response = serving(settings_in(tmp_path, host="0.0.0.0")).client.post(EVENTS, json={"events": [{}]})  # noqa: S104
     assert "0.0.0.0" in problem_of(response, 403)["detail"]  # noqa: S104
 

@@ -168,6 +168,24 @@ def test_weights_that_do_not_fit_their_encoder_never_serve(watched: Watched) -> 
     assert "cannot be built" in str(watched.predictor.ready())
 
 
+def test_at_the_start_the_newest_that_can_be_built_serves(watched: Watched) -> None:
+    """Sound by its digest is not enough: older ones are tried until one answers; each failure counts once."""
+    sound = publish(watched.settings)
+    store = store_of(watched.settings)
+    odd = checkpoint_of(watched.settings, "000007-00000000")
+    odd.tensors.pop(next(iter(odd.tensors)))
+    store.write(odd)
+    publish(watched.settings, spoilt=True)
+    broken = publish(watched.settings)
+    damage(watched.settings, broken)
+    for _ in range(3):
+        watched.watcher.look()
+    assert watched.id == sound
+    assert watched.predictor.ready() is None
+    assert watched.observer.outcomes == ["damaged", "failed", "failed", "swapped"]
+    assert broken in str(watched.predictor.trouble)
+
+
 def test_a_store_that_is_away_is_said_once_and_followed_again(watched: Watched, tmp_path: Path) -> None:
     """Serving goes on without the store, and news are taken over when it is back."""
     first = publish(watched.settings)

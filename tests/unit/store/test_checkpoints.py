@@ -16,6 +16,7 @@ from service.errors import (
 )
 from service.store.canonical import seal
 from service.store.checkpoints import Checkpoint, CheckpointStore
+from service.store.sealed import read_sealed, remove_sealed, write_sealed
 
 MakeCheckpoint = Callable[..., Checkpoint]
 IDS = [f"00000{number}-0000000{number}" for number in range(6)]
@@ -289,7 +290,7 @@ def test_a_fenced_trainer_writes_and_publishes_nothing(full: CheckpointStore, ma
     with pytest.raises(LeaseLostError):
         full.write(make_checkpoint("000009-00000009"), superseded)
     with pytest.raises(LeaseLostError):
-        full.point(IDS[5], reason="late", by="trainer", fence_check=superseded)
+        full.point(IDS[5], reason="late", by="trainer", guard=superseded)
     assert len(list((full.path / "checkpoints").iterdir())) == len(IDS)
     assert full.latest().id == IDS[4]
 
@@ -309,3 +310,14 @@ def test_a_checkpoint_pruned_while_it_was_verified_is_not_pointed_to(
     with pytest.raises(CheckpointMissingError):
         full.point(IDS[1], reason="step back", by="user")
     assert full.latest().id == IDS[4]
+
+
+def test_an_encoder_nested_without_end_is_damage(store: CheckpointStore, make_checkpoint: MakeCheckpoint) -> None:
+    """Vouched for, yet no reader of JSON gets to its end."""
+    store.write(make_checkpoint(IDS[1]))
+    folder = store.path / "checkpoints" / IDS[1]
+    manifest, files = read_sealed(folder)
+    remove_sealed(folder)
+    write_sealed(folder, files | {"encoder.json": b"[" * 100_000}, manifest)
+    with pytest.raises(CheckpointDamagedError, match="cannot read a part of a checkpoint"):
+        store.read(IDS[1])

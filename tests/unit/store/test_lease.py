@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import LeaseLostError, StoreUnavailableError
+from service.store.canonical import seal, unseal
 from service.store.lease import Lease
 from service.store.processes import ProcessMark, this_process
 
@@ -184,4 +185,22 @@ def test_nobody_takes_it_during_a_guarded_block(make: Callable[..., Lease], cloc
     clock.seconds += 60
     with one.guarded(), pytest.raises(StoreUnavailableError, match=r"lease\.lock: locked by another"):
         two.try_acquire()
+    assert two.try_acquire() == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"ttl_seconds": "10"}, {"fence": None}, {"pid": 10**30}, {"pid": -1}, {"host": 5}, {"held": 1}]
+)
+def test_a_well_sealed_lease_that_makes_no_sense_is_waited_out_as_a_damaged_one(
+    make: Callable[..., Lease], clock: Clock, tmp_path: Path, change: dict[str, object]
+) -> None:
+    """Another version may have written it: it tells nothing but whether it changes."""
+    make("one").try_acquire()
+    path = tmp_path / "store" / "lease.json"
+    values = unseal(path.read_bytes(), "lease")
+    path.write_bytes(seal(values | change))
+    two = make("two")
+    assert two.holder() is None
+    assert two.try_acquire() is None
+    clock.seconds += 10
     assert two.try_acquire() == 2

@@ -75,3 +75,12 @@ def test_only_an_id_is_an_id(text: object) -> None:
 def test_age_goes_by_number() -> None:
     """Also where the number has outgrown its six digits."""
     assert age("999999-ffffffff") < age("1000000-00000000") < age("1000000-00000001")
+
+
+def test_values_nested_without_end_are_damaged(make_checkpoint: MakeCheckpoint) -> None:
+    """Somebody's joke must not end the listing of a store."""
+    deep: list[object] = []
+    for _ in range(5_000):
+        deep = [deep]
+    with pytest.raises(CheckpointDamagedError, match="nested too deep"):
+        Manifest.parse(values(make_checkpoint, gate={"deep": deep}), "m")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import CheckpointDamagedError, CheckpointMissingError, LeaseLostError, StoreUnavailableError
+from service.store.canonical import seal
 from service.store.sealed import read_manifest, read_sealed, remove_sealed, write_sealed
 
 FILES = {"weights.bin": bytes(range(256)), "empty.json": b""}
@@ -174,3 +175,12 @@ def test_removing_twice_is_no_error(folder: Path) -> None:
     remove_sealed(folder)
     remove_sealed(folder)
     assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "../up", "", ".hidden", "n" * 300])
+def test_a_manifest_that_vouches_for_an_impossible_name_is_damaged(folder: Path, name: str) -> None:
+    """Well sealed by somebody else: it is neither opened nor an error of another kind."""
+    entry = {"size": 0, "sha256": ""}
+    (folder / "manifest.json").write_bytes(seal({"files": {name: entry, "weights.bin": entry, "empty.json": entry}}))
+    with pytest.raises(CheckpointDamagedError, match="damaged"):
+        read_sealed(folder)

@@ -1,5 +1,6 @@
 """The trainer's snapshots."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from structlog.testing import capture_logs
 
 from service.errors import CheckpointDamagedError, SnapshotMismatchError
 from service.store import snapshot
+from service.store.arrays import pack
+from service.store.canonical import seal
+from service.store.sealed import read_manifest, write_sealed
 from service.store.snapshot import SnapshotStore
 
 IDENTITY: dict[str, Any] = {"task": "binary", "numeric": ["a", "b"]}
@@ -116,9 +120,9 @@ def test_another_identity_is_refused_with_the_difference(store: SnapshotStore) -
 def test_a_newer_format_is_refused_with_what_to_do(store: SnapshotStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a step back to an older version."""
     with monkeypatch.context() as newer:
-        newer.setattr(snapshot, "FORMAT_VERSION", 2)
+        newer.setattr(snapshot, "FORMAT_VERSION", 3)
         save(store, 1)
-    with pytest.raises(SnapshotMismatchError, match=r"a newer Freshet wrote it \(format 2, this one reads 1\)"):
+    with pytest.raises(SnapshotMismatchError, match=r"a newer Freshet wrote it \(format 3, this one reads 2\)"):
         store.load()
 
 
@@ -132,3 +136,39 @@ def test_two_owners_of_one_folder_do_not_drop_each_others_state(tmp_path: Path) 
     loaded = mine.load()
     assert loaded is not None
     assert loaded[1] == {"turn": 3}
+
+
+@pytest.mark.parametrize(
+    "change", [{"format_version": "1"}, {"format_version": None}, {"identity": [1]}, {"identity": None}]
+)
+def test_a_well_sealed_manifest_that_makes_no_sense_is_passed_over(
+    store: SnapshotStore, change: dict[str, Any]
+) -> None:
+    """Its digest fits, its values do not: damage like any other, for loading and for saving after it."""
+    save(store, 1)
+    folder = store.path / "0000000002"
+    shutil.copytree(store.path / "0000000001", folder)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    del manifest["digest"]
+    (folder / "manifest.json").write_bytes(seal(manifest | change))
+
+    with capture_logs() as logs:
+        loaded = store.load()
+
+    assert loaded is not None
+    assert loaded[1] == {"number": 1}
+    assert "does not tell what it belongs to" in logs[0]["problem"]
+    SnapshotStore(store.path, IDENTITY).save({}, {"number": 3})
+
+
+@pytest.mark.parametrize("meta", [b"[1]", b"{", b"[" * 100_000, b"\xff"])
+def test_a_meta_that_is_no_object_is_passed_over(store: SnapshotStore, meta: bytes) -> None:
+    """Vouched for or not, nobody downstream could read it."""
+    save(store, 1)
+    about = read_manifest(store.path / "0000000001")
+    write_sealed(store.path / "0000000002", {"arrays.safetensors": pack({}), "meta.json": meta}, about)
+    with capture_logs() as logs:
+        loaded = store.load()
+    assert loaded is not None
+    assert loaded[1] == {"number": 1}
+    assert "meta.json: damaged, it holds no object" in logs[0]["problem"]

@@ -29,3 +29,9 @@ def test_the_reason_says_what_came_first(
 ) -> None:
     """Events before time; time alone does not start a round on next to nothing."""
     assert due(SETTINGS, new_events=new_events, seconds_since=seconds_since, first=first) == reason
+
+
+def test_a_full_window_that_is_not_to_lose_events_starts_a_round() -> None:
+    """However few are new; enough new events remain the reason that is told."""
+    assert due(SETTINGS, new_events=5, seconds_since=0.0, first=False, window_full=True) == "window_full"
+    assert due(SETTINGS, new_events=100, seconds_since=0.0, first=False, window_full=True) == "new_events"

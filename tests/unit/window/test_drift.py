@@ -45,3 +45,12 @@ def test_it_survives_json() -> None:
     reference = Reference.of(["a"], np.random.default_rng(2).normal(size=(500, 1)))
     shifted = np.random.default_rng(3).normal(size=(500, 1)) + 1
     assert Reference.from_json(reference.to_json()).psi(shifted) == reference.psi(shifted)
+
+
+def test_numbers_at_opposite_ends_of_a_double_leave_finite_bins() -> None:
+    """Both are accepted; the bins between them must not become infinite, which no checkpoint's JSON could hold."""
+    numbers = np.array([[1.7e308], [-1.7e308]])
+    reference = Reference.of(["a"], numbers)
+    assert np.isfinite(reference.to_json()["edges"]["a"]).all()
+    assert reference.psi(numbers) == {"a": 0.0}
+    assert reference.psi(numbers[:1])["a"] > 0.25

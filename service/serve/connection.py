@@ -1,0 +1,212 @@
+"""One connection to a client, with a deadline for whatever the client owes: uvicorn alone waits for ever.
+
+| owed | until | then |
+|---|---|---|
+| the rest of a request's head | ``head_seconds`` from its first byte, or from the connection's begin | 408, closed |
+| the rest of a body | ``body_seconds`` from the head's end (the route itself answers 408 a little earlier) | closed |
+| the next request | ``keep_alive_seconds`` from the last answer | closed |
+| that it reads its answer | some progress every STALLED_SECONDS | cut off |
+
+What is no HTTP is answered with problem details, too; so are bodies in thousands of tiny chunks.
+"""
+
+import asyncio
+import sys
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar, Literal
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from service.serve.problems import clipped, problem
+
+STALLED_SECONDS = 20.0
+ROUTE_FIRST_SECONDS = 1.0
+RETRY_AFTER_SECONDS = 5
+
+FREE_PIECES = 1_000
+MEAN_PIECE_BYTES = 64
+READ_BYTES = 64 * 2**10
+"""Most that is read at once: a quarter of asyncio's own, so that many small chunks hold up the event loop briefly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What connections may cost: how many there are, and how long each may keep us waiting."""
+
+    connections: int
+    head_bytes: int
+    head_seconds: float
+    body_seconds: float
+    keep_alive_seconds: float
+
+
+class Wire(h11.Connection):
+    """h11's state machine, which refuses bodies in crumbs: each of them costs as much of the event loop as a chunk."""
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(h11.SERVER, max_head_bytes)
+        self._pieces = 0
+        self._piece_bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what came next; raises RemoteProtocolError for what is no HTTP, or a body of too many small pieces."""
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self._pieces += 1
+            self._piece_bytes += len(event.data)
+            if self._pieces > FREE_PIECES + self._piece_bytes / MEAN_PIECE_BYTES:
+                raise h11.RemoteProtocolError("the body comes in too many small pieces")
+        elif isinstance(event, h11.EndOfMessage):
+            self._pieces = self._piece_bytes = 0
+        return event
+
+
+Owed = tuple[Literal["head", "body"], RequestResponseCycle | None]
+
+
+class Connection(H11Protocol):
+    """uvicorn's connection with the deadlines above; ``limits`` is set by a subclass."""
+
+    limits: ClassVar[Limits]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = Wire(self.limits.head_bytes)
+        self.timeout_keep_alive = self.limits.keep_alive_seconds  # type: ignore[assignment] # call_later takes parts
+        self._owed: Owed | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._progress: asyncio.TimerHandle | None = None
+        self.idle_since = self.loop.time()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        """Begin, unless there are too many connections and all of them are busy."""
+        super().connection_made(transport)
+        with suppress(AttributeError):  # another event loop's transport may not let itself be told
+            transport.max_size = READ_BYTES  # type: ignore[attr-defined] # asyncio's own; no interface names it
+        self._watch_progress(0)
+        if len(self.connections) > self.limits.connections and not self._make_room():
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections; come back later")
+        else:
+            self._owe(("head", None))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; no timer outlives the connection."""
+        self._owe(None)
+        if self._progress is not None:
+            self._progress.cancel()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent, and note what it owes now."""
+        super().data_received(data)
+        self._owe(self._still_owed(begun=True))
+
+    def on_response_complete(self) -> None:
+        """Note that the client may begin anew, or has begun already."""
+        super().on_response_complete()
+        self.idle_since = self.loop.time()
+        self._owe(self._still_owed(begun=bool(self.conn.trailing_data[0])))
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; called while h11's error is being handled."""
+        error = sys.exception()
+        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else HTTPStatus.BAD_REQUEST
+        if hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            self._refuse(hint, f"the request's head is larger than {self.limits.head_bytes} bytes")
+        else:
+            why = str(error or msg).partition(": bytearray(")[0]  # h11 goes on with what was sent, secrets and all
+            self._refuse(HTTPStatus.BAD_REQUEST, f"this is not an HTTP request: {clipped(why)}")
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way; one whose head is incomplete is none yet."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+
+    def _still_owed(self, *, begun: bool) -> Owed | None:
+        if self.transport.is_closing():
+            return None
+        if self.conn.their_state is h11.SEND_BODY:
+            return "body", self.cycle
+        return ("head", self.cycle) if begun and self.conn.their_state is h11.IDLE else None
+
+    def _owe(self, owed: Owed | None) -> None:
+        """Set the deadline for what is owed; more bytes of the same thing do not put it off."""
+        if owed == self._owed:
+            return
+        self._owed = owed
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if owed is not None:
+            body_seconds = self.limits.body_seconds + ROUTE_FIRST_SECONDS
+            seconds = body_seconds if owed[0] == "body" else self.limits.head_seconds
+            self._deadline = self.loop.call_later(seconds, self._overdue, owed[0])
+
+    def _overdue(self, owed: str) -> None:
+        if self.transport.is_closing():
+            return
+        if owed == "head" and self.conn.trailing_data[0]:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {self.limits.head_seconds:g} s")
+        elif self.idle:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False  # closed after the answer
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest; return False if none is."""
+        others = [other for other in self.connections if isinstance(other, Connection) and other is not self]
+        idle = min((other for other in others if other.idle), key=lambda other: other.idle_since, default=None)
+        if idle is not None:
+            idle.transport.close()
+        return idle is not None
+
+    def _watch_progress(self, waiting_bytes: int) -> None:
+        """Cut the connection off if nothing of its answer has been read since the last look."""
+        now_bytes = self.transport.get_write_buffer_size()
+        if now_bytes and now_bytes >= waiting_bytes > 0:
+            self.transport.abort()
+        else:
+            self._progress = self.loop.call_later(STALLED_SECONDS, self._watch_progress, now_bytes)
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer without the application, as far as an answer is still possible, and close."""
+        request_id = uuid.uuid4().hex
+        more = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        headers = {
+            "Connection": "close",
+            "X-Request-ID": request_id,
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **more,
+        }
+        answer = problem(status, detail, headers=headers, request_id=request_id)
+        events: list[h11.Event] = [
+            h11.Response(
+                status_code=status,
+                headers=[*self.server_state.default_headers, *answer.raw_headers],
+                reason=HTTPStatus(status).phrase.encode(),
+            ),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ]
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            with suppress(h11.LocalProtocolError):  # the client is past hearing it
+                for event in events:
+                    self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # the application hears it, and answers no more
+            self.cycle.message_event.set()
+        self.transport.close()

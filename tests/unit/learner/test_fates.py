@@ -1,0 +1,180 @@
+"""Every offset has one fate; it is settled when a round has trained on it or when it left the window before that."""
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from service.learner.fates import (
+    DEAD_LETTERED,
+    EVICTED_UNLEARNT,
+    HELD_OUT,
+    LEARNABLE,
+    NO_RECORD,
+    Fates,
+    Runs,
+    heldout_fates,
+)
+from service.records import REWOUND, Partition
+
+SOURCE = Partition("events", 0)
+OTHER = Partition("events", 1)
+
+
+def add(fates: Fates, first: int, codes: list[int], *, expected: int | None = None, source: Partition = SOURCE) -> None:
+    """Add consecutive offsets with these fates."""
+    offsets = np.arange(first, first + len(codes))
+    fates.add(source, expected, offsets, np.array(codes, dtype=np.int64))
+
+
+def told(runs: Runs) -> list[tuple[int, int, int]]:
+    """Return runs as (first, last, fate)."""
+    return list(zip(runs.first.tolist(), runs.last.tolist(), runs.fates.tolist(), strict=True))
+
+
+def test_refused_and_held_out_rows_are_told_apart() -> None:
+    """The refused rows are named, the others come in order."""
+    heldout = np.array([True, False, False])
+    assert heldout_fates([1, 3], heldout, 5).tolist() == [HELD_OUT, DEAD_LETTERED, LEARNABLE, DEAD_LETTERED, LEARNABLE]
+
+
+def test_what_comes_before_the_first_open_event_is_settled() -> None:
+    """A dead letter or a held-out event needs no round."""
+    fates = Fates(10)
+    add(fates, 0, [DEAD_LETTERED, DEAD_LETTERED, HELD_OUT, LEARNABLE, HELD_OUT])
+    assert told(fates.drain()) == [(0, 1, DEAD_LETTERED), (2, 2, HELD_OUT)]
+    assert told(fates.drain()) == []
+
+
+def test_a_round_settles_its_window() -> None:
+    """All that it was trained on is learnable for good, with what lies between."""
+    fates = Fates(10)
+    add(fates, 0, [LEARNABLE] * 4 + [HELD_OUT])
+    fates.round_began(4)
+    add(fates, 5, [LEARNABLE] * 2, expected=5)
+    assert fates.waiting == 6
+    fates.round_ended(learnt=True)
+    assert fates.waiting == 2
+    assert told(fates.drain()) == [(0, 3, LEARNABLE), (4, 4, HELD_OUT)]
+    assert fates.unlearnt == 0
+
+
+def test_what_left_the_window_between_two_rounds_was_not_learnt() -> None:
+    """The window of 3 holds the newest three of eight when the round begins."""
+    fates = Fates(3)
+    add(fates, 0, [LEARNABLE] * 8)
+    fates.round_began(3)
+    fates.round_ended(learnt=True)
+    assert told(fates.drain()) == [(0, 4, EVICTED_UNLEARNT), (5, 7, LEARNABLE)]
+    assert fates.unlearnt == 5
+
+
+def test_events_of_a_round_in_flight_wait_for_its_end() -> None:
+    """They may have left the window meanwhile, and are learnt all the same if it succeeds."""
+    for learnt, fate in ((True, LEARNABLE), (False, EVICTED_UNLEARNT)):
+        fates = Fates(3)
+        add(fates, 0, [LEARNABLE] * 3)
+        fates.round_began(3)
+        add(fates, 3, [LEARNABLE] * 6, expected=3)
+        assert told(fates.drain()) == []
+        fates.round_ended(learnt=learnt)
+        settled = told(fates.drain())
+        assert settled == [(0, 2, fate), (3, 5, EVICTED_UNLEARNT)]
+
+
+def test_offsets_left_out_hold_no_record() -> None:
+    """Markers of transactions and compacted records are named, where something was awaited."""
+    fates = Fates(10)
+    fates.add(SOURCE, 0, np.array([2, 3, 6]), np.array([HELD_OUT, HELD_OUT, DEAD_LETTERED]))
+    assert told(fates.drain()) == [(0, 1, NO_RECORD), (2, 3, HELD_OUT), (4, 5, NO_RECORD), (6, 6, DEAD_LETTERED)]
+
+
+def test_a_repeated_delivery_is_seen() -> None:
+    """Offsets that come twice are told twice: the ledger hides nothing."""
+    fates = Fates(10)
+    add(fates, 0, [HELD_OUT] * 5)
+    add(fates, 3, [HELD_OUT] * 4, expected=5)
+    assert told(fates.drain()) == [(0, 4, HELD_OUT), (3, 6, HELD_OUT)]
+
+
+def test_a_log_that_went_back_is_noted() -> None:
+    """What was told about these offsets is of former records."""
+    fates = Fates(10)
+    add(fates, 0, [HELD_OUT] * 5)
+    fates.rewind(SOURCE, 3, 4)
+    add(fates, 3, [DEAD_LETTERED], expected=3)
+    assert told(fates.drain()) == [(0, 4, HELD_OUT), (3, 4, REWOUND), (3, 3, DEAD_LETTERED)]
+
+
+def test_a_round_in_flight_at_a_snapshot_is_open_again_after_it() -> None:
+    """A restart does not know the round: its events wait for another one."""
+    fates = Fates(4)
+    add(fates, 0, [LEARNABLE] * 6)
+    fates.round_began(4)
+    settled = fates.drain()
+    arrays, state = fates.snapshot()
+    restored = Fates(4)
+    restored.restore(arrays, state)
+    assert told(settled) == [(0, 1, EVICTED_UNLEARNT)]
+    assert restored.unlearnt == 2
+    assert restored.waiting == 4
+    restored.round_began(4)
+    restored.round_ended(learnt=True)
+    assert told(restored.drain()) == [(2, 5, LEARNABLE)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_offset_is_settled_once_and_as_a_plain_model_says(seed: int) -> None:  # noqa: C901 - a model, step by step
+    """Arrivals from two partitions, rounds that end well or not, drains and restarts in any order."""
+    chance = random.Random(seed)  # noqa: S311 - a test's choices are no secret
+    capacity = chance.randint(3, 40)
+    fates = Fates(capacity)
+    following = {SOURCE: 0, OTHER: 100}
+    order: list[tuple[Partition, int]] = []  # learnable events as they arrived
+    window_of_round: list[tuple[Partition, int]] | None = None
+    learnt: set[tuple[Partition, int]] = set()
+    expected: dict[tuple[Partition, int], int] = {}
+    settled: list[Runs] = []
+    for _ in range(200):
+        action = chance.random()
+        if action < 0.5:
+            source = chance.choice((SOURCE, OTHER))
+            codes = [chance.choice((LEARNABLE, LEARNABLE, LEARNABLE, HELD_OUT, DEAD_LETTERED)) for _ in range(7)]
+            add(fates, following[source], codes, expected=following[source], source=source)
+            for offset, code in enumerate(codes, following[source]):
+                expected[source, offset] = code
+                if code == LEARNABLE:
+                    order.append((source, offset))
+            following[source] += len(codes)
+        elif action < 0.65 and window_of_round is None:
+            window_of_round = order[-capacity:]
+            fates.round_began(len(window_of_round))
+        elif action < 0.8 and window_of_round is not None:
+            succeeded = chance.random() < 0.6
+            learnt |= set(window_of_round) if succeeded else set()
+            window_of_round = None
+            fates.round_ended(learnt=succeeded)
+        elif action < 0.95:
+            settled.append(fates.drain())
+        else:
+            settled.append(fates.drain())
+            arrays, state = fates.snapshot()
+            fates = Fates(capacity)
+            fates.restore(arrays, state)
+            window_of_round = None
+    fates.round_ended(learnt=False)
+    settled.append(fates.drain())
+    for one in order[:-capacity]:
+        expected[one] = LEARNABLE if one in learnt else EVICTED_UNLEARNT
+    found = Counter[tuple[Partition, int]]()
+    arrays, _ = fates.snapshot()
+    runs = Runs.concatenate([*settled, Runs(**arrays)])
+    for index, fate, first, last in zip(runs.sources, runs.fates, runs.first, runs.last, strict=True):
+        for offset in range(first, last + 1):
+            at = (fates.partitions[index], offset)
+            found[at] += 1
+            assert fate == expected[at], at
+    assert set(found) == set(expected)
+    assert set(found.values()) == {1}
+    assert fates.unlearnt == sum(fate == EVICTED_UNLEARNT for fate in expected.values())

@@ -1,0 +1,303 @@
+"""Connections by raw sockets: clients that are slow, silent, too many, or speak no HTTP."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from structlog.testing import capture_logs
+
+from service.observer import Observer
+from service.serve import connection
+from service.serve.connection import Limits
+from service.serve.middleware import Watched
+from tests.unit.serve.builders import LIMITS, answering
+
+SHORT = 0.3
+GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /whole HTTP/1.1\r\nHost: localhost\r\n"
+LARGE_BYTES = 32 * 2**20
+
+
+async def quick(_: Request) -> Response:
+    """Answer without looking at the body."""
+    return PlainTextResponse("quick")
+
+
+async def whole(request: Request) -> Response:
+    """Answer with the size of the body, once it is there."""
+    return PlainTextResponse(f"{len(await request.body())} bytes")
+
+
+async def large(_: Request) -> Response:
+    """Answer with more than any buffer between us and the client holds."""
+    return PlainTextResponse(b"x" * LARGE_BYTES)
+
+
+Dial = Callable[[], socket.socket]
+
+
+@contextmanager
+def listening(limits: Limits = LIMITS) -> Iterator[Dial]:
+    """Run the routes above; yield what opens a connection to them."""
+    opened: list[socket.socket] = []
+    routes = [Route("/quick", quick, methods=["GET", "POST"]), Route("/whole", whole, methods=["POST"])]
+    app = Starlette(routes=[*routes, Route("/large", large)])
+    app.add_middleware(Watched, observer=Observer())
+    with answering(app, limits) as client:
+        address = client.base_url.host, client.base_url.port
+
+        def dial() -> socket.socket:
+            opened.append(socket.create_connection(address, timeout=30))
+            return opened[-1]
+
+        try:
+            yield dial
+        finally:
+            for one in opened:
+                one.close()
+
+
+def trickle(sock: socket.socket) -> None:
+    """Send a byte now and then, until the server has closed."""
+    for _ in range(10_000):
+        sock.sendall(b" ")
+        time.sleep(0.005)
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    """Return what comes until the server closes; a reset, for data it never read, is a close too."""
+    found = b""
+    try:
+        while part := sock.recv(65_536):
+            found += part
+    except ConnectionError:
+        pass
+    return found
+
+
+def answer(sock: socket.socket) -> bytes:
+    """Return one answer's head and what came with it, on a connection that stays open."""
+    found = b""
+    while b"\r\n\r\n" not in found or not found.endswith((b"quick", b"bytes", b"}")):
+        part = sock.recv(65_536)
+        assert part, found
+        found += part
+    return found
+
+
+def problem_in(raw: bytes, status: int) -> dict[str, Any]:
+    """Return the problem details of a raw answer, having checked that it closes and has an id."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), raw
+    lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert lines[b"content-type"] == b"application/problem+json"
+    assert lines[b"connection"] == b"close"
+    problem: dict[str, Any] = json.loads(body)
+    assert problem["status"] == status
+    assert problem["request_id"].encode() == lines[b"x-request-id"]
+    return problem
+
+
+def test_a_silent_client_is_hung_up_on() -> None:
+    """Nobody who never asks anything keeps a connection; there is nothing to answer."""
+    with listening(replace(LIMITS, head_seconds=SHORT)) as dial:
+        assert until_closed(dial()) == b""
+
+
+def test_a_head_that_trickles_in_is_a_408() -> None:
+    """Each byte does not put the deadline off."""
+    with listening(replace(LIMITS, head_seconds=SHORT)) as dial:
+        sock = dial()
+        found = b""
+        sock.settimeout(0.05)
+        for byte in b"GET /quick HTTP/1.1\r\nX: " + b"x" * 10_000:
+            try:
+                sock.sendall(bytes([byte]))
+                found += sock.recv(65_536)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+            if found:
+                break
+        sock.settimeout(30)
+        assert "no whole request" in problem_in(found + until_closed(sock), 408)["detail"]
+
+
+def test_the_head_of_a_second_request_has_its_own_deadline() -> None:
+    """On a connection that has served already, too."""
+    with listening(replace(LIMITS, head_seconds=SHORT)) as dial:
+        sock = dial()
+        sock.sendall(GET)
+        assert answer(sock).startswith(b"HTTP/1.1 200")
+        sock.sendall(GET[:-4])
+        problem_in(until_closed(sock), 408)
+
+
+def test_the_rest_of_a_body_after_the_answer_is_waited_for_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who goes on sending is heard out up to the deadline, not for ever; blank bytes do not put it off."""
+    monkeypatch.setattr(connection, "ROUTE_FIRST_SECONDS", 0.0)
+    with listening(replace(LIMITS, body_seconds=SHORT)) as dial:
+        sock = dial()
+        sock.sendall(b"POST /quick HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+        assert answer(sock).startswith(b"HTTP/1.1 200")
+        with pytest.raises(ConnectionError):
+            trickle(sock)
+
+
+def test_after_the_rest_of_a_body_the_connection_can_be_used_again() -> None:
+    """An answer that came early costs the client nothing."""
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(b"POST /quick HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n")
+        assert answer(sock).startswith(b"HTTP/1.1 200")
+        sock.sendall(b" " * 200_000 + GET)
+        assert answer(sock).startswith(b"HTTP/1.1 200")
+
+
+def test_an_idle_connection_is_closed() -> None:
+    """After the keep-alive time, in parts of a second too."""
+    with listening(replace(LIMITS, keep_alive_seconds=SHORT)) as dial:
+        sock = dial()
+        sock.sendall(GET)
+        assert answer(sock).startswith(b"HTTP/1.1 200")
+        assert until_closed(sock) == b""
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    """Deadlines do not disturb those who send several at once."""
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(GET * 3 + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert until_closed(sock).count(b"HTTP/1.1 200") == 4
+
+
+def test_the_longest_idle_connection_makes_room() -> None:
+    """A new client is served at the cost of one that wants nothing; those who wait for an answer stay."""
+    with listening(replace(LIMITS, connections=3)) as dial:
+        busy = dial()
+        busy.sendall(POST + b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert busy.recv(100).startswith(b"HTTP/1.1 100")
+        first, second = dial(), dial()
+        for sock in (first, second):
+            sock.sendall(GET)
+            assert answer(sock).startswith(b"HTTP/1.1 200")
+        third = dial()
+        third.sendall(GET)
+        assert answer(third).startswith(b"HTTP/1.1 200")
+        assert until_closed(first) == b""
+        second.sendall(GET)
+        assert answer(second).startswith(b"HTTP/1.1 200")
+        busy.sendall(b"four")
+        assert b"4 bytes" in answer(busy)
+
+
+def test_with_every_connection_busy_a_new_one_is_refused() -> None:
+    """503 as problem details, at once."""
+    with listening(replace(LIMITS, connections=2)) as dial:
+        busy = [dial(), dial()]
+        for sock in busy:
+            sock.sendall(POST + b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 100")
+        refused = until_closed(dial())
+        assert "too many connections" in problem_in(refused, 503)["detail"]
+        assert b"retry-after: " in refused.lower()
+        busy[0].sendall(b"four")
+        assert b"4 bytes" in answer(busy[0])
+
+
+NO_HTTP = {
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+    "words": b"hello there\r\n\r\n",
+    "a lying length": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    "a length that is none": POST + b"Content-Length: -1\r\n\r\n",
+    "an unknown coding": POST + b"Transfer-Encoding: gzip\r\n\r\n",
+    "a length beside chunks": POST + b"Content-Length: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "a chunk that is none": POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a header without a name": b"GET / HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n",
+    "a header without a colon": b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization Bearer secret\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", NO_HTTP.values(), ids=NO_HTTP)
+def test_what_is_no_http_is_a_400(sent: bytes) -> None:
+    """As problem details, and nothing of it is logged as our failure."""
+    with capture_logs() as logs, listening() as dial:
+        sock = dial()
+        sock.sendall(sent)
+        assert "secret" not in problem_in(until_closed(sock), 400)["detail"]
+    assert [line for line in logs if line["log_level"] == "error"] == []
+
+
+def test_a_body_in_crumbs_is_refused() -> None:
+    """Thousands of tiny chunks would cost everybody else their turn; as many of a decent size are fine."""
+    begin = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(begin + b"1\r\nx\r\n" * 2_000)
+        assert "small pieces" in problem_in(until_closed(sock), 400)["detail"]
+        sock = dial()
+        for _ in range(2):  # each request begins anew
+            sock.sendall(begin + (b"80\r\n" + b"x" * 128 + b"\r\n") * 2_000 + b"0\r\n\r\n")
+            assert b"256000 bytes" in answer(sock)
+        sock.sendall(begin + b"1\r\nx\r\n" * 900 + b"0\r\n\r\n")
+        assert b"900 bytes" in answer(sock)
+
+
+def test_no_http_after_a_request_does_not_spoil_its_answer() -> None:
+    """What was asked rightly is answered; the rest is refused."""
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(GET + b"rubbish\r\n\r\n")
+        found = until_closed(sock)
+    assert found.count(b"HTTP/1.1 200") == 1
+    problem_in(found[found.index(b"HTTP/1.1 400") :], 400)
+
+
+def test_a_head_without_end_is_a_431() -> None:
+    """It is refused as soon as it is too large, complete or not."""
+    with listening(replace(LIMITS, head_bytes=2_000)) as dial:
+        sock = dial()
+        sock.sendall(b"GET /quick HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 4_000)
+        assert "2000 bytes" in problem_in(until_closed(sock), 431)["detail"]
+
+
+def test_who_asks_for_another_protocol_stays_with_this_one() -> None:
+    """WebSockets, or HTTP/2 in the clear: there are none."""
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(GET[:-2] + b"Connection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")
+        assert until_closed(sock).startswith(b"HTTP/1.1 200")
+
+
+def test_who_does_not_read_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that nobody takes does not lie in memory for ever."""
+    monkeypatch.setattr(connection, "STALLED_SECONDS", SHORT)
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(GET.replace(b"/quick", b"/large"))
+        time.sleep(4 * SHORT)
+        assert len(until_closed(sock)) < LARGE_BYTES
+
+
+def test_a_slow_reader_gets_the_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it takes something in, it is left in peace."""
+    monkeypatch.setattr(connection, "STALLED_SECONDS", SHORT)
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(GET.replace(b"/quick", b"/large").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        found = 0
+        while part := sock.recv(2**20):
+            found += len(part)
+            time.sleep(0.02)
+        assert found > LARGE_BYTES
