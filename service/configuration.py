@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from service.configuration_secrets import SECRET_KEYS, nested, refuse_secrets, shown
+from service.configuration_secrets import SECRET_KEYS, nested, refuse_secrets, secret_variables, shown
 from service.errors import ConfigurationError
 from service.settings import Settings
 from service.settings.checks import CLASH
@@ -76,10 +76,12 @@ def load_settings(
 
 def check_with_environment(tree: Tree, name: str, environment: Mapping[str, str] | None = None) -> None:
     """Raise ConfigurationError unless a tree that is to become the file ``name`` is valid, the environment over it."""
-    over, origins = deepcopy(tree), _origins(tree, name)
-    check_tree(tree, origins)
-    _lay_environment_over(over, origins, os.environ if environment is None else environment)
-    check_tree(over, origins)
+    variables = os.environ if environment is None else environment
+    # Secrets are never in a file: without those of the environment it could not be valid by itself.
+    for some in (secret_variables(variables), variables):
+        over, origins = deepcopy(tree), _origins(tree, name)
+        _lay_environment_over(over, origins, some)
+        check_tree(over, origins)
 
 
 def check_tree(tree: Tree, origins: Mapping[str, str] | None = None) -> Settings:

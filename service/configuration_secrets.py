@@ -24,6 +24,29 @@ SECRET_KEYS = frozenset(_secret_keys(Settings))
 """Every key whose value is a secret, as ``section.key``."""
 
 
+def variable_of(key: str) -> str:
+    """Return the environment's variable that sets ``section.key``."""
+    return "FRESHET_" + key.upper().replace(".", "__")
+
+
+def secret_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return those variables of an environment that set a secret."""
+    wanted = {variable_of(key) for key in SECRET_KEYS}
+    return {name: text for name, text in environment.items() if name.upper() in wanted}
+
+
+def drop_secrets(tree: dict[str, Any]) -> dict[str, Any]:
+    """Take all secrets out of a tree that is to become a file, and return it."""
+    for key in SECRET_KEYS:
+        *sections, last = key.split(".")
+        below: Any = tree
+        for section in sections:
+            below = below.get(section) if isinstance(below, dict) else None
+        if isinstance(below, dict):
+            below.pop(last, None)
+    return tree
+
+
 def nested(key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML holds anything
     """Return the tree in which nothing but ``section.key`` is set."""
     for part in reversed(key.split(".")):
@@ -39,8 +62,8 @@ def refuse_secrets(tree: Mapping[str, Any], where: str) -> None:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         if value is not None:
-            variable = "FRESHET_" + key.upper().replace(".", "__")
             named = where if where.endswith(key) else f"{where}: {key}"
+            variable = variable_of(key)
             message = f"{named} is a secret; give it by {variable}, or put it into a file and name that in {key}_file"
             raise ConfigurationError(message)
 

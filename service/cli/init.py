@@ -9,6 +9,7 @@ import typer
 
 from service.cli.options import AsJson, Overrides, answer, show, tell
 from service.configuration import check_with_environment, load_settings
+from service.configuration_secrets import drop_secrets, secret_variables
 from service.configuration_text import annotated_yaml, as_tree
 from service.errors import UsageError
 from service.settings import Settings
@@ -54,7 +55,7 @@ def init(
     from service.schema_inference import infer  # noqa: PLC0415 - slow to import
     from service.tables import read_table  # noqa: PLC0415
 
-    base = load_settings(config or Path(os.devnull), overrides or (), {})
+    base = load_settings(config or Path(os.devnull), overrides or (), secret_variables(os.environ))
     inference = infer(read_table(file), label, base.task if "task" in base.model_fields_set else None)
     tree = starting_tree(inference, base)
     # What the environment sets is not written, but it will be in force beside what is.
@@ -96,7 +97,7 @@ def starting_tree(inference: "Inference", base: Settings) -> dict[str, Any]:
         into[last] = value[last]
     given = base.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"task", "schema_"})
     _merge(tree, given)
-    return tree
+    return drop_secrets(tree)
 
 
 def comments_for(inference: "Inference", file: Path) -> dict[str, str]:

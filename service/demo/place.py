@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from service import parent
+from service.configuration_secrets import drop_secrets
 from service.demo.loans import SCHEMA
 from service.errors import FreshetError
 from service.settings import Settings
@@ -59,8 +60,7 @@ def start_server(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
     """Start `freshet serve` on the demo's store."""
     config = folder / "freshet.yaml"
     # Secrets reach the server as they reached us; in a file they would be refused.
-    secrets = {"source": {"kafka": {"security": {"password", "key_password"}}}}
-    config.write_text(yaml.safe_dump(settings.model_dump(mode="json", by_alias=True, exclude=secrets)))
+    config.write_text(yaml.safe_dump(drop_secrets(settings.model_dump(mode="json", by_alias=True))))
     command = [sys.executable, "-m", "service", "serve", "--config", str(config)]
     # In a group of its own: Ctrl-C is for the demo, which then stops its server.
     tied = {**os.environ, **parent.variables()}

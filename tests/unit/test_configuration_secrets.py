@@ -156,3 +156,20 @@ def test_topics_that_get_in_each_others_way_are_refused(source: dict[str, object
     """A topic is read once, and never as events what was refused as events."""
     with pytest.raises(ValidationError, match=expected):
         Settings.model_validate({"source": source})
+
+
+def test_a_written_configuration_needs_the_secret_and_does_not_hold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`freshet init` on a base that takes its password from the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, SECRET)
+    security = "{protocol: SASL_SSL, mechanism: PLAIN, username: me}"
+    (tmp_path / "base.yaml").write_text(f"source:\n  kind: kafka\n  kafka:\n    security: {security}\n")
+    (tmp_path / "a.csv").write_text("x,label\n" + "".join(f"{row},{'ab'[row % 2]}\n" for row in range(40)))
+    done = CliRunner().invoke(app, ["init", "a.csv", "--label", "label", "--config", "base.yaml", "--out", "out.yaml"])
+    assert done.exit_code == 0, done.output
+    written = (tmp_path / "out.yaml").read_text()
+    assert SECRET not in written
+    assert "password" not in written
+    assert load_settings(tmp_path / "out.yaml").source.kafka.security.username == "me"
