@@ -9,6 +9,9 @@ from typing import NoReturn
 
 import pytest
 
+# As trainer and server do: on few cores the threads of a small network's arithmetic fight each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 with warnings.catch_warnings():
     # kafka-python 3.0 reads its message schemas, while it is imported, in a way that Python 3.11 deprecates.
     warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)

@@ -195,11 +195,15 @@ Figure = Callable[[str], None]
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Return what shows a line on the terminal though the test passes: a figure for docs/RELIABILITY.md."""
-    reporter: Any = request.config.pluginmanager.get_plugin("terminalreporter")
+    plugins = request.config.pluginmanager
+    capture, reporter = plugins.get_plugin("capturemanager"), plugins.get_plugin("terminalreporter")
+    assert capture is not None
+    assert reporter is not None
 
     def show(line: str) -> None:
-        reporter.ensure_newline()
-        reporter.write_line(line)
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(line)
 
     return show
 

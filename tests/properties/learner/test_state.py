@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.learner.learner import Learner
@@ -23,6 +23,15 @@ from tests.properties.effort import examples
 HERE = Partition("events", 0)
 Step = tuple[str, int, int]
 Published = dict[str, Standing]
+
+WITH_EVIDENCE: list[Step] = [
+    ("events", 10, 1),
+    ("round", 0, 0),
+    ("only refused", 3, 0),
+    ("round", 0, 0),
+    ("events", 60, 3),
+]
+"""The second round has too little to be judged by: its model is not the serving one, and events compare the two."""
 
 steps = st.lists(
     st.one_of(
@@ -103,6 +112,7 @@ def told(learner: Learner) -> tuple[dict[str, bytes], bytes]:
 
 
 @examples(25)
+@example(WITH_EVIDENCE, WITH_EVIDENCE)
 @given(steps, steps)
 def test_a_restored_learner_is_the_original_and_stays_so(before: Sequence[Step], after: Sequence[Step]) -> None:
     """The same decisions, weights, samples, counters and positions, for any stream and any rounds."""
@@ -140,3 +150,11 @@ def test_every_offset_is_counted_once(all_steps: Sequence[Step]) -> None:
         assert window + replay <= learner.counts["accepted"]
         apart = {*learner.holdings.recent().keys.tolist(), *learner.holdings.memory().keys.tolist()}
         assert not apart & {*learner.holdings.window().keys.tolist(), *learner.holdings.replay().keys.tolist()}
+
+
+def test_the_named_stream_does_gather_evidence() -> None:
+    """Else it would show nothing about what is saved of it."""
+    learner, published = fresh(), {}
+    for step in WITH_EVIDENCE:
+        take(learner, step, published)
+    assert learner.evidence.sums("main").events == 60

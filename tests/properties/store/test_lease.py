@@ -2,9 +2,11 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -115,3 +117,28 @@ class Machine(RuleBasedStateMachine):
 def test_numbers_rise_and_never_two_pass() -> None:
     """Whatever the order of events; and nobody is superseded who showed within the time that it lives."""
     run_state_machine_as_test(Machine, settings=examples(60))
+
+
+pauses = st.lists(st.tuples(st.floats(0, 9.9), st.booleans()), max_size=12)
+
+
+@examples(60)
+@given(pauses, st.floats(0, 20))
+def test_who_shows_often_enough_is_never_superseded_and_who_falls_silent_is(
+    steps: Sequence[tuple[float, bool]], silence: float
+) -> None:
+    """However often a rival looks: it must have seen nothing change for the whole time to live."""
+    machine = Machine()
+    holder, rival = machine.leases
+    try:
+        assert holder.try_acquire() == 1
+        for seconds, looks in steps:
+            assert not looks or rival.try_acquire() is None
+            machine.now += seconds
+            assert rival.try_acquire() is None
+            holder.renew()
+        assert rival.try_acquire() is None
+        machine.now += silence
+        assert rival.try_acquire() == (2 if silence >= TTL_SECONDS else None)
+    finally:
+        machine.teardown()
