@@ -7,6 +7,7 @@ FreshetError
 ├── SourceUnavailableError      the broker or the embedded log does not answer (a retry can help)
 ├── StoreError
 │   ├── StoreUnavailableError   the disk is full, read-only or away (a retry can help)
+│   │   └── StoreBusyError      another process keeps a lock for too long (a retry can help)
 │   ├── CheckpointMissingError  no checkpoint has that id
 │   ├── CheckpointDamagedError  bytes on disk are not the bytes that were written
 │   ├── SnapshotMismatchError   the state directory belongs to another schema, model or version
@@ -54,6 +55,10 @@ class StoreUnavailableError(StoreError):
     """The store cannot be read or written right now."""
 
     retriable = True
+
+
+class StoreBusyError(StoreUnavailableError):
+    """Another process, perhaps a stopped one, keeps a lock of the store."""
 
 
 class CheckpointMissingError(StoreError):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from service.errors import StoreUnavailableError
+from service.errors import StoreBusyError, StoreUnavailableError
 from service.store.processes import ProcessMark, is_gone, this_process
 
 _BESIDE = re.compile(r"\..+\.(?P<machine>[0-9a-f]{16})-(?P<pid>\d+)-(?P<started>\d+)-[0-9a-f]{8}\.tmp")
@@ -135,13 +135,13 @@ def replace_file(
 def locked(path: Path, timeout_seconds: float = 2.0) -> Iterator[int]:
     """Hold an exclusive lock on a file, which is made when absent and never removed; yields its descriptor.
 
-    The system frees it when the process dies. Raises StoreUnavailableError if others keep it for too long.
+    The system frees it when the process dies. Raises StoreBusyError if others keep it for too long.
     """
     deadline = time.monotonic() + timeout_seconds
     while (handle := _try_lock(path)) is None:
         if time.monotonic() > deadline:
             message = f"{path}: locked by another process for over {timeout_seconds:g} seconds; is one stopped?"
-            raise StoreUnavailableError(message)
+            raise StoreBusyError(message)
         time.sleep(_LOCK_POLL_SECONDS)
     try:
         yield handle

@@ -12,7 +12,7 @@ import structlog
 import torch
 
 from service.configuration import require_schema
-from service.errors import LeaseHeldError, StoreError, StoreUnavailableError
+from service.errors import LeaseHeldError, StoreBusyError, StoreError, StoreUnavailableError
 from service.ingest.connect import open_sink, open_source
 from service.ingest.dead_letters import DeadLetters
 from service.learner.learner import Learner
@@ -125,9 +125,12 @@ def _acquire(lease: Lease, stop: Event, ready: Readiness, *, standby: bool) -> i
                 return fence
             holder = str(lease.holder() or "a trainer that has just let go")
         except StoreUnavailableError as error:
-            if told is None:
-                raise
+            if not standby or (told is None and not isinstance(error, StoreBusyError)):
+                raise  # never reached yet: rather a wrong path than a passing trouble
             ready.reason = f"standing by, and the store cannot be reached: {error}"
+            if told != str(error):
+                log.warning("standing by; the store cannot be reached", problem=str(error))
+                told = str(error)
             stop.wait(STANDBY_LOOKS_SECONDS)
             continue
         if not standby:

@@ -1,5 +1,6 @@
 """The trainer's loop on a real embedded log, store and worker: what it does when something is in its way."""
 
+import fcntl
 import json
 import shutil
 import threading
@@ -16,6 +17,7 @@ from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
 from service.store.journal import Journal
+from service.store.lease import LOCK
 from service.store.status import read_status
 from service.trainer import Readiness, learn
 from tests.acceptance.conftest import eventually
@@ -347,3 +349,16 @@ def test_refused_records_are_dead_letters_before_the_state_moves_past_them(make:
     assert reasons == [b"not_json", b"missing_feature", b"tombstone"]
     letters.close()
     sink.close()
+
+
+def test_a_standby_waits_for_a_lock_that_a_stopped_trainer_keeps(make: Make) -> None:
+    """It says so in its readiness, and begins once the lock is free."""
+    running = make()
+    (running.folder / "store").mkdir()
+    with (running.folder / "store" / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        running.start()
+        eventually(lambda: "locked by another process" in (running.readiness() or ""), "readiness to name the lock")
+    eventually(lambda: running.readiness() is None, "the trainer to begin")
+    running.stop()
+    assert running.failure is None
