@@ -5,6 +5,7 @@ FreshetError
 │   ├── ConfigurationError      a configuration key is unknown, missing or out of bounds
 │   └── TableError              a data file cannot be read, or lacks a column
 ├── SourceUnavailableError      the broker or the embedded log does not answer (a retry can help)
+│   └── SourceRefusedError      the cluster lets this client not in (a retry can help once somebody changed that)
 ├── StoreError
 │   ├── StoreUnavailableError   the disk is full, read-only or away (a retry can help)
 │   │   └── StoreBusyError      another process keeps a lock for too long (a retry can help)
@@ -45,6 +46,10 @@ class SourceUnavailableError(FreshetError):
     """The broker or the embedded log does not answer."""
 
     retriable = True
+
+
+class SourceRefusedError(SourceUnavailableError):
+    """User, certificate, right or secret file will not do: somebody must change it. A service tries again all along."""
 
 
 class StoreError(FreshetError):

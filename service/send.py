@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from service.errors import SourceUnavailableError, TableError
+from service.errors import SourceRefusedError, SourceUnavailableError, TableError
 from service.ingest.connect import open_sink
 from service.ingest.source import EventSink
 from service.settings import Settings
@@ -58,7 +58,7 @@ def send_file(
     """Send every row as an event: ``rate`` a second, or as fast as they are taken.
 
     An event without ``id`` gets ``<file>-<row>``, one without ``ts`` the time of sending. Raises TableError for the
-    file, and SourceUnavailableError when the topic stays away for ``patience_seconds``.
+    file, SourceUnavailableError when the topic stays away for ``patience_seconds``, and SourceRefusedError at once.
     """
     table = read_table(path)
     check_columns(table, settings)
@@ -128,13 +128,15 @@ class _Outbox:
 
 
 def _patiently(action: Callable[[], T], patience_seconds: float) -> T:
-    """Try again while the topic is away, saying so once; what it says at the end of patience is raised."""
+    """Try again while the topic is away, saying so once; a refusal, and what it says at patience's end, is raised."""
     deadline = time.monotonic() + patience_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
     first = True
     while True:
         try:
             return action()
+        except SourceRefusedError:
+            raise  # waiting cures none of these
         except SourceUnavailableError as error:
             if time.monotonic() + pause_seconds > deadline:
                 raise

@@ -1,12 +1,23 @@
 """`freshet check`: what the configuration comes to, or what is wrong with it."""
 
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 from service.cli.options import AsJson, Config, Overrides, answer, show, tell
 from service.configuration import load_settings
 from service.configuration_text import as_tree, to_yaml
+from service.settings import Settings
+
+SECURITY_FILES = ("ca_file", "certificate_file", "key_file", "password_file", "key_password_file")
 
 
 def check(*, config: Config = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print the effective configuration, or say in one line what is wrong with it and exit 2."""
+    """Print the effective configuration, or say in one line what is wrong with it and exit 2.
+
+    Files that it names and that cannot be read are warned of: they may be elsewhere, or come later.
+    """
     settings = load_settings(config, overrides or ())
     tree = as_tree(settings)
     ready = bool(settings.schema_.names)
@@ -15,7 +26,31 @@ def check(*, config: Config = None, overrides: Overrides = None, as_json: AsJson
             "freshet: the configuration is valid, but names no features yet; run, train and serve need a schema "
             "(`freshet init FILE --label COLUMN` writes one)"
         )
+    for key, path in _files(settings):
+        trouble = _trouble(path)
+        if trouble is not None:
+            tell(f"freshet: warning: {key}: {path} cannot be read now ({trouble})")
     if as_json:
         answer({"valid": True, "has_schema": ready, "configuration": tree})
     else:
         show(to_yaml(tree))
+
+
+def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the files of keys, certificates and secrets that are in use, by their settings."""
+    security = settings.source.kafka.security
+    for name in SECURITY_FILES if settings.source.kind == "kafka" else ():
+        path = getattr(security, name)
+        if path is not None:
+            yield f"source.kafka.security.{name}", path
+    if settings.serve.tokens_file is not None:
+        yield "serve.tokens_file", settings.serve.tokens_file
+
+
+def _trouble(path: Path) -> str | None:
+    """Return why a file cannot be read, None if it can."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # a pipe that nobody writes to must not hold us up
+    except OSError as error:
+        return error.strerror
+    return os.strerror(errno.EISDIR) if path.is_dir() else None

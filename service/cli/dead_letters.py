@@ -88,13 +88,14 @@ def replay(
 
     done = replay_dead_letters(settings, reason)
     if as_json:
-        answer(
-            {"topic": settings.source.topic, "sent": done.sent, "truncated": done.truncated, "refused": done.refused}
-        )
+        skipped = {"truncated": done.truncated, "copies": done.copies}
+        answer({"topic": settings.source.topic, "sent": done.sent, **skipped, "refused": done.refused})
     else:
         tell(f"freshet: sent {done.sent:,} dead letters to {settings.source.topic} again")
     if done.truncated:
         tell(f"freshet: {done.truncated:,} of which only the beginning was kept were passed over")
+    if done.copies:
+        tell(f"freshet: {done.copies:,} further copies of the same records were passed over")
     if done.refused:
         tell(f"freshet: the topic refused {done.refused:,}")
         raise typer.Exit(1)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from service.cli.options import AsJson, Config, Overrides, answer, load, show_table, tell
 
 if TYPE_CHECKING:  # the type alone: what stands behind it is slow to import, and `--help` does without
@@ -14,12 +16,13 @@ def ledger(*, config: Config = None, overrides: Overrides = None, as_json: AsJso
     """Tell the fate of every offset up to the newest snapshot, from the trainer's state, as runs of offsets.
 
     A fate is learnable, held_out, dead_lettered, rolled_back, evicted_unlearnt or no_record. An offset that was
-    produced and has none was lost; one with two was taken in twice.
+    produced and has none was lost; one with two was taken in twice. Exit 1 if a part of the ledger is missing
+    or damaged.
     """
     from service.store.fates import Fates, read_fates  # noqa: PLC0415 - slow to import
 
     settings = load(config, overrides)
-    found = read_fates(settings.trainer.state_path)
+    found = read_fates(settings.trainer.state_path, settings.trainer.ledger_bytes)
     if found is None:
         tell(f"freshet: no snapshot in {settings.trainer.state_path} yet; the trainer saves one once events arrive")
     fates = found or Fates({}, {})
@@ -27,6 +30,10 @@ def ledger(*, config: Config = None, overrides: Overrides = None, as_json: AsJso
         answer(_as_json(fates))
     else:
         _show(fates)
+    for problem in fates.problems:
+        tell(f"freshet: {problem}; what became of those offsets is not known any more")
+    if fates.problems:
+        raise typer.Exit(1)
 
 
 def _as_json(fates: "Fates") -> dict[str, Any]:
@@ -36,6 +43,7 @@ def _as_json(fates: "Fates") -> dict[str, Any]:
         "events": fates.events(),
         "without_fate": [_span(*one) for one in fates.without_fate()],
         "twice": [_span(*one) for one in fates.twice()],
+        "problems": fates.problems,
     }
 
 

@@ -1,5 +1,6 @@
 """Dead letters read back: listed, or sent to their topic once more."""
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,14 +22,16 @@ POLL_EVENTS = 500
 POLL_TIMEOUT_SECONDS = 0.1
 SILENCE_SECONDS = 30.0
 COMMIT_SECONDS = 10.0
+REMEMBERED_LETTERS = 1_000_000  # about 100 MB; copies that lie farther apart are sent again
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay did: letters ``sent``, ``truncated`` ones skipped, and ``refused`` by the log."""
+    """What a replay did: letters ``sent``, ``truncated`` ones and ``copies`` skipped, and ``refused`` by the log."""
 
     sent: int = 0
     truncated: int = 0
+    copies: int = 0
     refused: int = 0
 
 
@@ -58,15 +61,16 @@ def read_dead_letters(settings: Settings) -> Iterator[ListedLetter]:
 def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replayed:
     """Send the letters that were not replayed yet, all or those of one reason, to the topics that they came from again.
 
-    Each letter is sent with its original bytes, key and headers. How far it came is committed after every batch; a
-    replay that is cut off may send its last batch again.
+    Each letter is sent with its original bytes, key and headers; of the copies that several trainers, or one that was
+    killed, wrote of the same record, one. How far it came is committed after every batch; a replay that is cut off may
+    send its last batch again.
     """
     done = _done(settings, reason)
     start = dict(done[None])
     if reason is not None:
         start = {at: max(start.get(at, 0), done[reason].get(at, 0)) for at in start | done[reason]}
     source, sink = _open(settings, _group(settings, reason)), open_sink(settings)
-    result = Replayed()
+    result, seen = Replayed(), _Seen()
     origins = {dead_letter_topic(topic): topic for topic in settings.source.topics}
     try:
         source.seek(start)
@@ -80,6 +84,9 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
                 if letter.truncated_bytes is not None:
                     result.truncated += 1
                     continue
+                if seen.before(letter):
+                    result.copies += 1
+                    continue
                 sink.send(origins[batch.source.topic], letter.value, key=letter.key, headers=letter.headers)
                 sending += 1
             refused = len(sink.flush())
@@ -91,6 +98,27 @@ def replay_dead_letters(settings: Settings, reason: str | None = None) -> Replay
         source.close()
         sink.close()
     return result
+
+
+class _Seen:
+    """The newest letters of this replay, by where their records stood and what these were."""
+
+    def __init__(self) -> None:
+        self._letters: dict[bytes, None] = {}
+
+    def before(self, letter: DeadLetter) -> bool:
+        """Tell whether a copy of the letter was met already; those that never stood in a topic have none."""
+        if letter.source.partition < 0 or letter.offset < 0:
+            return False
+        # With what it was: a topic that was made anew gives its offsets again.
+        what = (letter.source, letter.offset, letter.value, letter.key, letter.headers)
+        digest = hashlib.blake2b(repr(what).encode(), digest_size=16).digest()
+        if digest in self._letters:
+            return True
+        self._letters[digest] = None
+        if len(self._letters) > REMEMBERED_LETTERS:
+            del self._letters[next(iter(self._letters))]
+        return False
 
 
 def _open(settings: Settings, group: str) -> EventSource:

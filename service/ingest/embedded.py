@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -60,7 +61,11 @@ class EmbeddedSource:
         """Return the offset of the next record of each topic, once it is known."""
         return dict(self._positions)
 
-    def seek(self, positions: Positions) -> None:
+    def topics(self) -> dict[str, str]:
+        """Return nothing: a topic in a file is never made anew."""
+        return {}
+
+    def seek(self, positions: Positions, topics: Mapping[str, str] = MappingProxyType({})) -> None:  # noqa: ARG002
         """Go on from these offsets, or from the beginning."""
         self._positions = {source: positions[source] for source in self._sources if source in positions}
         self._lag.clear()
@@ -99,17 +104,17 @@ class EmbeddedSource:
         self._log.close()
 
     def _read_all(self, max_events: int) -> list[RecordBatch]:
-        batches = []
+        found: list[tuple[Partition, int, int, list[tuple[Any, ...]]]] = []
+        # All is read before any position moves: when a later topic fails, the same poll can be tried again.
         for source in self._sources:
             with self._log.connection() as connection:
                 first, end = self._bounds(connection, source)
                 position = self._reachable(source, first, end)
                 rows = self._read(connection, source, position, max_events) if position < end and max_events else []
-            self._lag[source] = end - position
-            if rows:
-                max_events -= len(rows)
-                batches.append(self._batch(source, position, rows))
-        return batches
+            max_events -= len(rows)
+            found.append((source, position, end, rows))
+        self._lag = {source: end - position for source, position, end, _ in found}
+        return [self._batch(source, position, rows) for source, position, _, rows in found if rows]
 
     def _bounds(self, connection: sqlite3.Connection, source: Partition) -> tuple[int, int]:
         query = (

@@ -1,7 +1,8 @@
 """Events from Kafka: a consumer group for who reads which partition, positions of our own for where."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -85,8 +86,13 @@ class KafkaSource:
         """Return the next offset of every partition that was sought or read, also of those now read by others."""
         return dict(self._positions)
 
-    def seek(self, positions: Positions) -> None:
+    def topics(self) -> dict[str, str]:
+        """Return the ids that the brokers gave to the topics, as far as they were seen; none before Kafka 2.8."""
+        return self._topics.ids()
+
+    def seek(self, positions: Positions, topics: Mapping[str, str] = MappingProxyType({})) -> None:
         """Go on from these offsets; those of other topics are left aside."""
+        self._topics.known(topics)
         self._positions = {at: offset for at, offset in positions.items() if at.topic in self._topics.names}
         self._lag.clear()
         if self._consumer is not None:

@@ -22,6 +22,7 @@ CONNECT_TIMEOUT_MS = 2_000
 SECURE_CONNECT_TIMEOUT_MS = 5_000  # several round trips, and on a slow machine the broker's arithmetic
 METADATA_MAX_AGE_MS = 3_000  # after so long new topics, partitions and brokers are noticed
 RECONNECT_BACKOFF_MAX_MS = 1_000
+NO_SUCH_TOPIC = "Topic %s not found in cluster metadata"  # kafka-python's; ten times a second while a topic is missing
 
 
 class _Sockets(KafkaNetSocket):  # type: ignore[misc] # kafka-python ships no types
@@ -119,7 +120,7 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]
 
 
 def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the arguments that every client of this cluster takes; raises SourceUnavailableError for a bad file."""
+    """Return the arguments that every client of this cluster takes; raises SourceRefusedError for a bad file."""
     secure = settings.security.protocol != "PLAINTEXT"
     return {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
@@ -167,6 +168,14 @@ def newest_failure(network: Any) -> Exception | None:  # noqa: ANN401
 
 
 def quieten() -> None:
-    """Silence kafka-python's own log, which repeats what we say in one line, unless everything is to be seen."""
+    """Silence kafka-python's own log, which repeats what we say in one line, unless everything is to be seen.
+
+    Even then one line stays out, which would flood the log; we say once which topics are missing.
+    """
+    logging.getLogger("kafka.cluster").addFilter(_is_no_flood)
     if logging.getLogger().getEffectiveLevel() > logging.DEBUG:
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+def _is_no_flood(record: logging.LogRecord) -> bool:
+    return record.msg != NO_SUCH_TOPIC

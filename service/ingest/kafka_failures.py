@@ -14,21 +14,29 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from service.errors import SourceUnavailableError
+from service.errors import SourceRefusedError, SourceUnavailableError
 from service.settings import KafkaSource as KafkaSettings
 
 KEY = "source.kafka.security"
 CHECK = "check source.kafka.bootstrap_servers and the broker"
 WRONG_HOST = {62, 63, 64}  # OpenSSL: host name, e-mail, IP address mismatch
 NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST"}
+SURELY_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}  # the others are met as well when a broker goes down
+LASTING = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
+)
 HUNG_UP = ("socket disconnected", "Connection reset", "EOF occurred", "Broken pipe", "ECONNRESET")
 
 
 def unavailable(settings: KafkaSettings, error: Exception | str) -> SourceUnavailableError:
-    """Return the error that says in one line which cluster does not answer, and why."""
+    """Return the error that says in one line which cluster does not answer, and why: SourceRefusedError if it lasts."""
     line = None if isinstance(error, str) else _refused(settings, error)
     if line is not None:
-        return SourceUnavailableError(f"Kafka at {settings.bootstrap_servers}: {line}")
+        kind = SourceRefusedError if _lasts(error) else SourceUnavailableError
+        return kind(f"Kafka at {settings.bootstrap_servers}: {line}")
     why = str(error) if isinstance(error, KafkaError | str) else f"{type(error).__name__}: {error}"
     check = CHECK
     if any(sign in why for sign in HUNG_UP):
@@ -48,6 +56,15 @@ def is_refusal(error: Exception | None) -> bool:
         return True
     cause = tls_error(error)
     return cause is not None and (isinstance(cause, ssl.SSLCertVerificationError) or "_ALERT_" in (cause.reason or ""))
+
+
+def _lasts(error: Exception | str) -> bool:
+    """Tell whether somebody must change settings, secrets, rights or what is installed, as no waiting helps."""
+    if isinstance(error, str):
+        return False
+    cause = tls_error(error)
+    sure = cause is not None and cause.reason in SURELY_NO_TLS
+    return sure or is_refusal(error) or isinstance(error, LASTING)
 
 
 def tls_error(error: BaseException) -> ssl.SSLError | None:

@@ -1,21 +1,28 @@
 """What ``source.kafka.security`` means to kafka-python; files are read anew for every client, as they may change."""
 
 import ssl
+import stat
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import SecretStr
 
-from service.errors import SourceUnavailableError
+from service.errors import SourceRefusedError
 from service.settings import KafkaSecurity
 
 KEY = "source.kafka.security"
+ALONE = "it must hold nothing but the password"
+
+log = structlog.get_logger(__name__)
 
 
 def security_arguments(security: KafkaSecurity) -> dict[str, Any]:
     """Return the arguments of a client that say how to encrypt and authenticate.
 
-    Raises SourceUnavailableError, whose one line names setting and file, for a file that cannot be used: it may come
+    Raises SourceRefusedError, whose one line names setting and file, for a file that cannot be used: it may come
     later, as mounted secrets do.
     """
     arguments: dict[str, Any] = {"security_protocol": security.protocol}
@@ -75,9 +82,29 @@ def _secret(given: SecretStr | None, file: Path | None, key: str) -> str:
     if file is None:
         return "" if given is None else given.get_secret_value()
     try:
-        return _readable(file, key).decode().rstrip("\r\n")
+        text = _readable(file, key).decode()
     except UnicodeDecodeError:
         raise _unusable(key, file, "is not UTF-8") from None
+    secret = text.rstrip("\r\n")
+    if not secret.strip():
+        raise _unusable(key, file, f"is empty; {ALONE}")
+    if secret.startswith("\ufeff"):
+        raise _unusable(key, file, f"begins with a byte order mark; {ALONE}")
+    if "\n" in secret or "\r" in secret:
+        raise _unusable(key, file, f"holds several lines; {ALONE}")
+    with suppress(OSError):  # gone since it was read
+        if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            _warn_of_readers(key, file)
+    return secret
+
+
+@cache  # once for each file, as it is read for every client
+def _warn_of_readers(key: str, file: Path) -> None:
+    log.warning(
+        "a password can be read or written by everybody on this machine; chmod 600",
+        setting=f"{KEY}.{key}",
+        path=str(file),
+    )
 
 
 def _readable(file: Path, key: str) -> bytes:
@@ -87,5 +114,5 @@ def _readable(file: Path, key: str) -> bytes:
         raise _unusable(key, file, f"cannot be read ({error.strerror})") from error
 
 
-def _unusable(key: str, file: Path, why: str) -> SourceUnavailableError:
-    return SourceUnavailableError(f"{KEY}.{key}: {file} {why}")
+def _unusable(key: str, file: Path, why: str) -> SourceRefusedError:
+    return SourceRefusedError(f"{KEY}.{key}: {file} {why}")

@@ -1,7 +1,7 @@
 """The topics that are read: which of them are not there, and which are not those that they were."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,14 @@ class Topics:
         self._ids: dict[str, UUID] = {}
         self._absent_since: float | None = None
         self._told: tuple[str, ...] = ()
+
+    def ids(self) -> dict[str, str]:
+        """Return the topics' ids as text."""
+        return {name: str(topic_id) for name, topic_id in self._ids.items()}
+
+    def known(self, ids: Mapping[str, str]) -> None:
+        """Take over the ids of an earlier life, so that topics made anew in between are noticed."""
+        self._ids |= {name: UUID(text) for name, text in ids.items() if name in self.names}
 
     def absent(self, cluster: Any) -> str | None:  # noqa: ANN401 - kafka-python ships no types
         """Return a line if none of the topics has been there for a while; if only some are missing, log it once."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from service.records import Header, Partition, Positions, RecordBatch
@@ -52,8 +53,15 @@ class EventSource(Protocol):
         """Return for every partition being read the offset of the next record that ``poll`` would return."""
         ...
 
-    def seek(self, positions: Positions) -> None:
+    def topics(self) -> dict[str, str]:
+        """Return by topic what tells it from a later one of the same name; empty where nothing is known."""
+        ...
+
+    def seek(self, positions: Positions, topics: Mapping[str, str] = MappingProxyType({})) -> None:
         """Go on from these offsets; a partition not named starts at its beginning.
+
+        ``topics`` is what ``topics()`` told when the positions were: a topic made anew since is read from its
+        beginning, with a ``rewound`` gap.
 
         An offset that the log has deleted is reported through ``gaps`` and becomes the nearest one that is left.
         """

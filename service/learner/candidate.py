@@ -1,10 +1,12 @@
 """What a round brought and the gate let pass: all that a checkpoint is made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from service.model.learned import LearnedModel
 from service.model.normaliser import Normaliser
+from service.records import Partition
 from service.train.round import Round
 from service.validate.gate import Decision
 from service.window.drift import Reference
@@ -12,13 +14,17 @@ from service.window.drift import Reference
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a round brought and the gate let pass, ready to be published."""
+    """What a round brought and the gate let pass, ready to be published.
+
+    ``follows`` tells, by partition, the offset after the last that it and its ancestors have learnt from.
+    """
 
     given: Round
     decision: Decision
     model: LearnedModel
     reference: Reference
     normaliser: Normaliser
+    follows: Mapping[Partition, int]
 
     def encoder_json(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside its weights, as plain values."""

@@ -1,10 +1,10 @@
-"""What became of every offset that was taken in, as runs; an event's fate is open until a round or eviction settles it.
+"""What became of every offset that was taken in, as runs; learnable ones stay open until a round or eviction.
 
 Learnable events are numbered in order of arrival. The window holds the newest of them, so a round trains on an interval
 of numbers, and what falls between two rounds' intervals has left the window unlearnt.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from service.records import FATES, REWOUND, BoolArray, IntArray, Partition
 
 LEARNABLE, HELD_OUT, DEAD_LETTERED, ROLLED_BACK, EVICTED_UNLEARNT, NO_RECORD = range(len(FATES))
+
+NOBODY = -1
+"""In the place of a partition's index: an event of the window whose offset was given to another record since."""
 
 Column = NDArray[Any]
 
@@ -35,7 +38,7 @@ class Runs:
     def __len__(self) -> int:
         return len(self.first)
 
-    def take(self, rows: slice) -> "Runs":
+    def take(self, rows: slice | BoolArray) -> "Runs":
         """Return the chosen runs."""
         return Runs(self.sources[rows], self.fates[rows], self.first[rows], self.last[rows])
 
@@ -53,18 +56,19 @@ class Runs:
 
 
 class Fates:
-    """Follows offsets from their arrival until their fate is settled, in order of arrival.
+    """Follows offsets from their arrival until their fate is settled.
 
-    Bounded by the window: what has left it is settled at the next ``drain``. ``unlearnt`` counts the events that were
-    evicted unlearnt, as far as drained; ``runs`` those that are held.
+    Only learnable events are open, and no more of them than fit into the window, as of the last ``drain``.
+    ``unlearnt`` counts the events that were evicted unlearnt, as far as drained.
     """
 
     def __init__(self, window_events: int) -> None:
         self.partitions: list[Partition] = []
         self.unlearnt = 0
-        self.runs = 0
         self._window_events = window_events
-        self._parts: list[Runs] = []
+        self._open: list[Runs] = []
+        self._settled: list[Runs] = []
+        self._gone: dict[Partition, list[tuple[int, int]]] = {}
         self._arrived = 0  # learnable events since the first open one
         self._marks: list[tuple[int, int]] = []  # settled up to a number, with a fate
         self._in_flight: int | None = None  # the number at which the window of the round in flight begins
@@ -73,30 +77,39 @@ class Fates:
     def add(self, source: Partition, expected: int | None, offsets: IntArray, fates: IntArray) -> None:
         """Take in the fates of a partition's consecutive records; ``expected`` is the offset awaited, None at first.
 
-        Offsets left out between them hold no record.
+        Offsets left out between them hold no record, but for those that are known to be ``gone``.
         """
-        if source not in self.partitions:
-            self.partitions.append(source)
-        following = offsets + 1
-        before = np.concatenate([offsets[:1] if expected is None else [expected], following[:-1]])
+        index = self._index(source)
+        before = np.concatenate([offsets[:1] if expected is None else [expected], offsets[:-1] + 1])
         skipped = np.flatnonzero(before < offsets)
-        first, last, codes = offsets, offsets, fates
+        gone = self._gone.pop(source, [])
         if len(skipped):
-            first = np.insert(first, skipped, before[skipped])
-            last = np.insert(last, skipped, offsets[skipped] - 1)
-            codes = np.insert(codes, skipped, NO_RECORD)
-        begins = np.flatnonzero(np.concatenate([[True], (codes[1:] != codes[:-1]) | (first[1:] != last[:-1] + 1)]))
-        ends = np.append(begins[1:], len(first)) - 1
-        index = np.full(len(begins), self.partitions.index(source))
-        self._parts.append(Runs(index, codes[begins], first[begins], last[ends]))
-        self.runs += len(begins)
+            for first, last in zip(before[skipped].tolist(), (offsets[skipped] - 1).tolist(), strict=True):
+                for begin, end in _without(first, last, gone):
+                    self._settled.append(_run(index, NO_RECORD, begin, end))
+        runs = joined(Runs(np.full(len(offsets), index), fates, offsets, offsets))
+        learnable = runs.fates == LEARNABLE
+        self._open.append(runs.take(learnable))
+        self._settled.append(runs.take(~learnable))
         self._arrived += int((fates == LEARNABLE).sum())
+
+    def gone(self, source: Partition, first: int, last: int) -> None:
+        """Note offsets that the log deleted before they were read: they have no fate."""
+        self._gone.setdefault(source, []).append((first, last))
 
     def rewind(self, source: Partition, first: int, last: int) -> None:
         """Note that the log has gone back, and that what is told so far about these offsets is of former records."""
-        if source in self.partitions:
-            columns = (self.partitions.index(source), REWOUND, first, last)
-            self._parts.append(Runs(*(np.array([value], dtype=np.int64) for value in columns)))
+        if source not in self.partitions:
+            return
+        index = self.partitions.index(source)
+        self._settled.append(_run(index, REWOUND, first, last))
+        # Open ones go on counting as events of the window, and are nobody's offsets from here on.
+        runs = Runs.concatenate(self._open)
+        former = (runs.sources == index) & (runs.last >= first)
+        self._open = [Runs(np.where(former, NOBODY, runs.sources), runs.fates, runs.first, runs.last)]
+        for begin, end in zip(runs.first[former].tolist(), runs.last[former].tolist(), strict=True):
+            if begin < first:
+                self._settled.append(_run(index, LEARNABLE, begin, min(end, first - 1)))
 
     def round_began(self, window: int) -> None:
         """Note that a round trains on the newest ``window`` learnable events."""
@@ -120,28 +133,23 @@ class Fates:
         """Return the runs whose fate is settled since the last call; the caller keeps them."""
         evicted = self._arrived - self._window_events
         self._mark(evicted if self._in_flight is None else min(evicted, self._in_flight), EVICTED_UNLEARNT)
-        runs = Runs.concatenate(self._parts)
-        settled = []
+        runs = joined(Runs.concatenate(self._open))
+        settled, self._settled = self._settled, []
         done = 0
         for until, fate in self._marks:
             head, runs = _split(runs, until - done)
             if fate != LEARNABLE:
                 self.unlearnt += until - done
-                fates = np.where(head.fates == LEARNABLE, fate, head.fates)
-                head = Runs(head.sources, fates, head.first, head.last)
-            settled.append(head)
+            head = Runs(head.sources, np.full(len(head), fate), head.first, head.last)
+            settled.append(head.take(head.sources != NOBODY))
             done = until
         self._forget(done)
-        # What comes before the first open event is settled by its nature.
-        nature = int(np.argmax(runs.fates == LEARNABLE)) if (runs.fates == LEARNABLE).any() else len(runs)
-        settled.append(runs.take(slice(0, nature)))
-        self._parts = [runs.take(slice(nature, None))]
-        self.runs = len(runs) - nature
-        return Runs.concatenate(settled)
+        self._open = [runs]
+        return joined(Runs.concatenate(settled))
 
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
         """Return what ``restore`` needs; call ``drain`` before. A round in flight counts as given up."""
-        runs = Runs.concatenate(self._parts)
+        runs = Runs.concatenate(self._open)
         arrays = {"sources": runs.sources, "fates": runs.fates, "first": runs.first, "last": runs.last}
         return arrays, {"partitions": [list(one) for one in self.partitions], "unlearnt": self.unlearnt}
 
@@ -150,8 +158,13 @@ class Fates:
         runs = Runs(*(np.array(arrays[name], dtype=np.int64) for name in ("sources", "fates", "first", "last")))
         self.partitions = [Partition(topic, number) for topic, number in state["partitions"]]
         self.unlearnt = int(state["unlearnt"])
-        self._parts, self._arrived, self.runs = [runs], int(runs.learnable.sum()), len(runs)
+        self._open, self._arrived = [runs], int(runs.learnable.sum())
         self._marks, self._in_flight = [], None
+
+    def _index(self, source: Partition) -> int:
+        if source not in self.partitions:
+            self.partitions.append(source)
+        return self.partitions.index(source)
 
     def _mark(self, until: int, fate: int) -> None:
         if until > (self._marks[-1][0] if self._marks else 0):
@@ -173,6 +186,31 @@ def heldout_fates(refused: Sequence[int], heldout: BoolArray, records: int) -> I
     accepted[list(refused)] = False
     fates[accepted] = np.where(heldout, HELD_OUT, LEARNABLE)
     return fates
+
+
+def joined(runs: Runs) -> Runs:
+    """Return the runs, those made one that lie side by side here, follow each other in offset and share a fate."""
+    if not len(runs):
+        return runs
+    same = (runs.sources[1:] == runs.sources[:-1]) & (runs.fates[1:] == runs.fates[:-1])
+    begins = np.flatnonzero(np.concatenate([[True], ~(same & (runs.first[1:] == runs.last[:-1] + 1))]))
+    ends = np.append(begins[1:], len(runs)) - 1
+    return Runs(runs.sources[begins], runs.fates[begins], runs.first[begins], runs.last[ends])
+
+
+def _run(index: int, fate: int, first: int, last: int) -> Runs:
+    return Runs(*(np.array([value], dtype=np.int64) for value in (index, fate, first, last)))
+
+
+def _without(first: int, last: int, gone: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of ``first`` to ``last``, both included, that lie in none of the spans."""
+    for begin, end in sorted(gone):
+        if begin > first:
+            yield first, min(last, begin - 1)
+        first = max(first, end + 1)
+        if first > last:
+            return
+    yield first, last
 
 
 def _split(runs: Runs, events: int) -> tuple[Runs, Runs]:

@@ -8,6 +8,7 @@ from service.learner.candidate import Candidate
 from service.learner.encoding import encoder_of
 from service.learner.fates import Fates, Runs, heldout_fates
 from service.learner.roles import LEAD, Roles, Standing, new_lineages
+from service.learner.spans import data_of, spans_behind
 from service.model.features import FeatureColumns
 from service.model.normaliser import Normaliser
 from service.model.vocabulary import Categories, Labels
@@ -49,7 +50,11 @@ class Learner:
         self.outcomes = {"promoted": 0, "rejected": 0, "failed": 0}
         self.new_events = 0
         self.trained_until_ms = 0
-        self._in_flight: tuple[Round, Normaliser, int] | None = None
+        self.begins: dict[Partition, int] = {}
+        self.topics: dict[str, str] = {}
+        self.changes = 0
+        self._rewound: set[Partition] = set()
+        self._in_flight: tuple[Round, Normaliser, int, dict[Partition, int]] | None = None
         self._round_began = 0.0
 
     def take_in(self, source: Partition, offsets: IntArray, refused: Sequence[int], arrived: Examples) -> None:
@@ -63,15 +68,16 @@ class Learner:
         self.advance(source, int(offsets[0]), int(offsets[-1]) + 1, len(refused))
 
     def pass_over(self, source: Partition, first: int, last: int) -> None:
-        """Go on behind records that the log deleted before they could be read: they have no fate."""
-        if self.positions.get(source) == first:
-            self.positions[source] = last + 1
+        """Note records that the log deleted before they could be read: they have no fate."""
+        self.fates.gone(source, first, last)
 
     def rewind(self, source: Partition, first: int, last: int) -> None:
         """Go back to ``first``: offsets up to ``last`` were read once, and will be given to other records now."""
         self.fates.rewind(source, first, last)
         self.positions[source] = first
         self.spans[source] = min(first, self.spans.get(source, first))
+        self.begins[source] = first
+        self._rewound.add(source)
 
     def settle(self) -> tuple[list[Partition], Runs]:
         """Return the fates settled since the last call, for the ledger, with the partitions that they index."""
@@ -83,6 +89,7 @@ class Learner:
 
     def advance(self, source: Partition, first: int, following: int, refused: int) -> None:
         """Note that a partition's records ``first`` to ``following`` (excluded) were taken in, some refused."""
+        self.begins.setdefault(source, first)
         self.spans.setdefault(source, first)
         self.positions[source] = following
         self.counts["refused"] += refused
@@ -147,31 +154,25 @@ class Learner:
                 Challenger(name, one.recipe, one.weights, one.moments) for name, one in roles.lineages.items()
             ),
             anchor=roles.frozen.model.weights() if roles.frozen else None,
-            data=tuple(
-                {
-                    "topic": source.topic,
-                    "partition": source.partition,
-                    "first": first,
-                    "last": self.positions[source] - 1,
-                }
-                for source, first in sorted(self.spans.items())
-                if first < self.positions[source]
-            ),
+            data=data_of(self.spans, self.positions),
             trained_until_ms=self.trained_until_ms,
         )
         self.fates.round_began(len(given.window))
-        self._in_flight = (given, Normaliser.from_arrays(self.statistics.to_arrays()), self.new_events)
+        statistics = Normaliser.from_arrays(self.statistics.to_arrays())
+        self._in_flight = (given, statistics, self.new_events, dict(self.positions))
         self.new_events = 0
+        self._rewound.clear()
         self.observer.triggered(reason)
         return given
 
     def conclude(self, outcome: Outcome) -> tuple[Decision, Candidate | None]:
         """Judge what the round in flight brought; a candidate comes back when it is to be published."""
-        given, statistics = self._end_flight()
-        self.fates.round_ended(learnt=True)
-        for trained in outcome.trained:
-            lineage = self.roles.lineages[trained.name]
-            self.roles.lineages[trained.name] = lineage.after(trained, given.encoder)
+        given = self.in_flight
+        lineages = self.roles.lineages
+        # All that can go wrong with what came back does so before anything has changed: `abandon` is still possible.
+        after = {one.name: lineages[one.name].after(one, given.encoder) for one in outcome.trained}
+        statistics, follows = self._end_flight()
+        lineages |= after
         decision = self._judge()
         self.evidence.end_round()
         if decision.decision != PROMOTE:
@@ -181,7 +182,7 @@ class Learner:
         if chosen.model is None:
             raise RuntimeError("a decision named a challenger that was never trained")
         reference = Reference.of(self.columns.numbers, given.window.numbers)
-        return decision, Candidate(given, decision, chosen.model, reference, statistics)
+        return decision, Candidate(given, decision, chosen.model, reference, statistics, follows)
 
     def abandon(self, *, diverged: bool = False) -> None:
         """Give the round in flight up: its events count as new again, so that the next trigger comes soon.
@@ -190,14 +191,18 @@ class Learner:
         """
         self.new_events += self.in_flight_events
         self._in_flight = None
+        self.changes += 1
         self.fates.round_ended(learnt=False)
         if diverged:
             self._restart_lineages(tuple(self.roles.lineages))
 
     def adopt(self, candidate: Candidate, checkpoint_id: str) -> None:
         """Make a published candidate the champion."""
-        follows = {Partition(span["topic"], span["partition"]): span["last"] + 1 for span in candidate.given.data}
-        self._crown(Standing(checkpoint_id, candidate.model, candidate.reference, follows))
+        self._crown(Standing(checkpoint_id, candidate.model, candidate.reference, self.follows(candidate)))
+
+    def follows(self, candidate: Candidate) -> dict[Partition, int]:
+        """Return where each partition goes on behind a candidate; not of one that was rewound since it was trained."""
+        return {source: offset for source, offset in candidate.follows.items() if source not in self._rewound}
 
     def stand(self, standing: Standing) -> None:
         """Make a checkpoint of somebody else's choice the champion; no round may be in flight.
@@ -205,6 +210,7 @@ class Learner:
         Its challengers go on from it: what came after it is not to be learnt from.
         """
         self._crown(standing)
+        self.spans = spans_behind(self.begins, standing.follows)
         self._restart_lineages(tuple(self.roles.lineages))
 
     def _crown(self, standing: Standing) -> None:
@@ -212,6 +218,7 @@ class Learner:
         self.roles.adopt(standing)
         self.evidence.forget()
         self.spans.update(standing.follows)
+        self.changes += 1
 
     @property
     def in_flight(self) -> Round:
@@ -276,11 +283,14 @@ class Learner:
                 self.roles.lineages[name] = self.roles.lineages[name].restarted(self.roles.champion.model)
                 self.evidence.forget(name)
 
-    def _end_flight(self) -> tuple[Round, Normaliser]:
-        given = self.in_flight
-        _, statistics, _ = self._in_flight or (given, self.statistics, 0)
+    def _end_flight(self) -> tuple[Normaliser, dict[Partition, int]]:
+        if self._in_flight is None:
+            raise RuntimeError("no round is in flight")
+        _, statistics, _, follows = self._in_flight
         self._in_flight = None
-        return given, statistics
+        self.changes += 1
+        self.fates.round_ended(learnt=True)
+        return statistics, follows
 
 
 def _with_targets(examples: Examples) -> FloatArray:

@@ -45,7 +45,7 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
             "previous": roles["champion"],
             "frozen": roles["frozen"] or checkpoint_id,
         }
-        spans |= {Partition(span["topic"], span["partition"]): span["last"] + 1 for span in candidate.given.data}
+        spans |= learner.follows(candidate)
         champion, evidence = candidate.model, {}
     lineages: dict[str, Any] = {}
     for name, lineage in learner.roles.lineages.items():
@@ -62,6 +62,8 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
         "labels": learner.labels.to_json(),
         "positions": _offsets(learner.positions),
         "spans": _offsets(spans),
+        "begins": _offsets(learner.begins),
+        "topics": dict(learner.topics),
         "fates": fates_state,
         "counts": dict(learner.counts),
         "outcomes": dict(learner.outcomes),
@@ -92,6 +94,8 @@ def restore(
     learner.evidence = ForwardEvidence.from_json(meta["evidence"], learner.settings.gate.forward_rounds)
     learner.positions = _partitions(meta["positions"])
     learner.spans = _partitions(meta["spans"])
+    learner.begins = _partitions(meta.get("begins", meta["spans"]))
+    learner.topics = dict(meta.get("topics", {}))
     if "fates" in meta:  # else saved before there was a ledger
         learner.fates.restore(below("fates", arrays), meta["fates"])
     learner.counts |= meta["counts"]

@@ -29,39 +29,38 @@ def require_role(role: Role) -> Callable[[Request], Holder]:
     return authorised
 
 
-def authorise(request: Request, role: Role) -> Holder:
-    """Return who sent the request, if they have the role; raises as ``require_role`` says."""
+def authorise(request: Request, role: Role, why: str = "") -> Holder:
+    """Return who sent the request, if they have the role; raises as ``require_role`` says.
+
+    ``why`` begins what is said to those who are not let in: the reason why a token is needed.
+    """
     tokens: Tokens = request.app.state.tokens
+    needed = f"{why}this needs a token of role {role}"
     if not tokens.configured:
-        raise ProblemError(
-            HTTPStatus.FORBIDDEN, f"this needs a token of role {role}, and no serve.tokens_file is configured"
-        )
+        raise ProblemError(HTTPStatus.FORBIDDEN, f"{needed}, and no serve.tokens_file is configured")
     sent = request.headers.getlist("authorization")
     scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
     holder = tokens.holder(token.strip().encode("latin-1")) if scheme.lower() == SCHEME else None
     if holder is None:
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
-            f"this needs a token of role {role}: send Authorization: Bearer and a token that is known here",
+            f"{needed}: send Authorization: Bearer and a token that is known here",
             headers={"WWW-Authenticate": "Bearer"},
         )
     if not holder.may(role):
-        raise ProblemError(HTTPStatus.FORBIDDEN, f"this needs a token of role {role}; yours has role {holder.role}")
+        raise ProblemError(HTTPStatus.FORBIDDEN, f"{needed}; yours has role {holder.role}")
     return holder
 
 
 def admit_local_or(request: Request, role: Role, *, bound_to: str) -> None:
     """Let a client on this machine pass that meant to speak to this machine, else want a role.
 
-    ``bound_to`` is the address the server listens on. Raises ProblemError as ``require_role`` says.
+    ``bound_to`` is the address the server listens on; where others can reach it, this machine needs the role as well:
+    what forwards to it there may look local. Raises ProblemError as ``require_role`` says.
     """
     remote = _remoteness(request, bound_to)
-    if remote is None:
-        return
-    tokens: Tokens = request.app.state.tokens
-    if not tokens.configured:
-        raise ProblemError(HTTPStatus.FORBIDDEN, f"{remote}; others need a token, and there is no serve.tokens_file")
-    authorise(request, role)
+    if remote is not None:
+        authorise(request, role, f"{remote}; otherwise ")
 
 
 def is_loopback(host: str) -> bool:
@@ -79,7 +78,7 @@ def _remoteness(request: Request, bound_to: str) -> str | None:
     """Return why a request does not count as this machine's own, None if it does."""
     client = request.client.host if request.client else ""
     if not is_loopback(bound_to):
-        return f"this is open on loopback only, but the server listens on {bound_to}"
+        return f"this is open where the server listens on loopback only, but it listens on {bound_to}"
     if not is_loopback(client) or any(name in request.headers for name in FORWARDED):
         return "this is open to this machine only"
     if not is_loopback(_host_named(request)):

@@ -12,7 +12,7 @@ from service.serve.problems import FieldError, ProblemError, clipped, pointer
 from service.settings import Serve, Settings
 
 MAX_DEPTH = 32
-"""An instance is one object deep, an event two; nobody nests a feature."""
+"""Of the whole body, of which instances take three and events four; nobody nests a feature."""
 
 EVENT_VALUES = 8
 VALUES_PER_ITEM = 2
@@ -72,15 +72,16 @@ def list_in(body: bytes, key: str, settings: Settings) -> list[Any]:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"the body holds more values than {max_items} entries of this schema have; send them in parts",
         )
-    items = _only_list(parse_json(body), key)
+    value = parse_json(body)
+    if _deeper_than(value, MAX_DEPTH):
+        raise _unreadable(TOO_DEEP)
+    items = _only_list(value, key)
     if len(items) > max_items:
         raise ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"{key} has {len(items)} entries, but at most {max_items} are taken at once; send them in parts",
             errors=[FieldError(pointer(key), f"more than {max_items} entries")],
         )
-    if _deeper_than(items, MAX_DEPTH):
-        raise _unreadable(TOO_DEEP)
     return items
 
 
@@ -112,15 +113,13 @@ def _integer(digits: str) -> float:
     return int(digits) if len(digits) < _FINITE_DIGITS else float(digits)
 
 
-def _deeper_than(items: list[Any], depth: int) -> bool:
+def _deeper_than(body: object, depth: int) -> bool:
     """Tell whether lists and objects stand within one another more than ``depth`` times, level by level."""
-    level: list[Any] = [items]
+    level: list[Any] = [body] if isinstance(body, dict | list) else []
     for _ in range(depth):
         inner = (value for held in level for value in (held.values() if type(held) is dict else held))
         level = [value for value in inner if type(value) is dict or type(value) is list]
-        if not level:
-            return False
-    return True
+    return bool(level)
 
 
 def _unreadable(detail: str) -> ProblemError:
@@ -136,7 +135,8 @@ def _only_list(body: object, key: str) -> list[Any]:
     elif not isinstance(body[key], list):
         errors = [FieldError(pointer(key), "not an array")]
     elif not body[key]:
-        errors = [FieldError(pointer(key), "empty; at least one entry is needed")]
+        wanted = f"{key} is empty; at least one entry is needed"
+        errors = [FieldError(pointer(key), "empty")]
     else:
         errors = [FieldError(pointer(other), "not known here") for other in list(body)[:10] if other != key]
         if not errors:

@@ -42,7 +42,8 @@ class Holder:
 def parse_tokens(text: bytes, path: Path) -> tuple[Holder, ...]:
     """Return the holders that a file's content names.
 
-    Raises ConfigurationError with path and number of the first line that is wrong, never with the line itself.
+    Raises ConfigurationError with path and number of the first line that is wrong, never with the line itself; and if
+    no line names a token: a writer that empties the file before it fills it would withdraw all of them at once.
     """
     holders: dict[str, Holder] = {}
     digests: set[bytes] = set()
@@ -64,6 +65,8 @@ def parse_tokens(text: bytes, path: Path) -> tuple[Holder, ...]:
             raise _wrong(path, number, f"has a {'name' if name in holders else 'token'} that an earlier line has")
         digests.add(digest)
         holders[name] = Holder(name, "admin" if role == "admin" else "events", digest)
+    if not holders:
+        raise ConfigurationError(f"serve.tokens_file: {path} holds no token; write one as a line name:role:token")
     return tuple(holders.values())
 
 
@@ -104,7 +107,7 @@ class Tokens:
             if _signature(self._path) == self._seen:
                 return
             self._read(self._path)
-        except (OSError, ConfigurationError) as error:
+        except ConfigurationError as error:
             trouble = str(error)
             if trouble != self._trouble:
                 log.warning("tokens not reread; the former ones stay in force", problem=trouble)
@@ -120,7 +123,7 @@ class Tokens:
                 text = file.read(MAX_FILE_BYTES + 1)
             mode = path.stat().st_mode
         except OSError as error:
-            raise ConfigurationError(f"serve.tokens_file: cannot read {path}: {error.strerror or error}") from None
+            raise _unreadable(path, error) from None
         if len(text) > MAX_FILE_BYTES:
             raise ConfigurationError(f"serve.tokens_file: {path} is larger than {MAX_FILE_BYTES} bytes")
         try:
@@ -132,12 +135,21 @@ class Tokens:
 
 
 def _signature(path: Path) -> tuple[int, ...]:
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigurationError:
+    if isinstance(error, FileNotFoundError):
+        return ConfigurationError(f"serve.tokens_file: there is no {path}; write it, or name the file that is meant")
+    return ConfigurationError(f"serve.tokens_file: cannot read {path}: {error.strerror or error}")
 
 
 def _wrong(path: Path, number: int, what: str) -> ConfigurationError:

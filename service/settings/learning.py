@@ -16,7 +16,8 @@ class Window(Section):
     overflow: Literal["evict", "wait"] = Field(
         "evict",
         description="when events come faster than rounds train: `evict` lets the oldest leave the window unlearnt, "
-        "counted, most of them for the replay memory; `wait` polls no more than fits until the round has ended",
+        "counted, most of them for the replay memory; `wait` polls no more than fits until the round has ended, "
+        "unless training is paused",
     )
     replay_events: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         10_000, description="size of the reservoir of events that have left the window"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +26,14 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Fates:
-    """The runs of each partition in order of offset, and the offset up to which each was read (excluded)."""
+    """The runs of each partition in order of offset, and the offset up to which each was read (excluded).
+
+    ``problems`` tell which parts of the ledger are missing or damaged.
+    """
 
     runs: dict[Partition, list[Run]]
     positions: dict[Partition, int]
+    problems: list[str] = field(default_factory=list)
 
     def events(self) -> dict[str, int]:
         """Return how many offsets had each fate."""
@@ -56,14 +60,15 @@ class Fates:
                     yield source, after.first, min(before.last, after.last)
 
 
-def read_fates(state_path: Path) -> Fates | None:
+def read_fates(state_path: Path, ledger_bytes: int = 2**40) -> Fates | None:
     """Return what the newest whole snapshot knows, None if there is none yet.
 
-    A trainer may be at work meanwhile. Raises CheckpointDamagedError, and StoreError for a newer format.
+    ``ledger_bytes`` is how much of the ledger is kept: what went because of it is no problem. A trainer may be at work
+    meanwhile. Raises CheckpointDamagedError without a whole snapshot, and StoreError for a newer format.
     """
     for left in reversed(range(TRIES)):
         try:
-            return _read(state_path)
+            return _read(state_path, ledger_bytes)
         except (CheckpointMissingError, StoreUnavailableError):
             # The trainer has saved newer snapshots since the folder was listed, or dropped a part of the ledger.
             if not left:
@@ -71,7 +76,7 @@ def read_fates(state_path: Path) -> Fates | None:
     return None
 
 
-def _read(state_path: Path) -> Fates | None:
+def _read(state_path: Path, ledger_bytes: int) -> Fates | None:
     saved = SnapshotStore(state_path / SNAPSHOTS, {}).load(of_any=True)
     if saved is None:
         return None
@@ -80,15 +85,19 @@ def _read(state_path: Path) -> Fates | None:
     positions = {Partition(topic, number): offset for topic, number, offset in meta["positions"]}
     if "ledger" not in meta:  # saved before there was one
         return Fates({}, positions)
-    for partitions, rows in Ledger(state_path / LEDGER, 2**16).read(Place(*meta["ledger"])):
+    ledger, place = Ledger(state_path / LEDGER, ledger_bytes), Place(*meta["ledger"])
+    for partitions, rows in ledger.read(place):
         _add(found, partitions, rows)
     open_rows: Any = tuple(arrays[f"fates/{name}"] for name in COLUMNS)
     _add(found, [Partition(topic, number) for topic, number in meta["fates"]["partitions"]], open_rows)
-    return Fates({source: _joined(sorted(found[source])) for source in sorted(found)}, positions)
+    runs = {source: _joined(sorted(found[source])) for source in sorted(found)}
+    return Fates(runs, positions, ledger.problems(place))
 
 
 def _add(found: dict[Partition, list[Run]], partitions: list[Partition], rows: Rows) -> None:
     for index, fate, first, last in zip(*(column.tolist() for column in rows), strict=True):
+        if index < 0:  # its offset belongs to another record by now
+            continue
         runs = found.setdefault(partitions[index], [])
         if fate == REWOUND:
             runs[:] = [run._replace(last=min(run.last, first - 1)) for run in runs if run.first < first]

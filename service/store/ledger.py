@@ -12,7 +12,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import CheckpointDamagedError
 from service.records import IntArray, Partition
 from service.store.files import discard, make_folder, store_errors, sync_folder, write_all
 
@@ -77,7 +76,12 @@ class Ledger:
             expected = parts[-1][0].begin if parts else place.end
             if segment.end != expected or size + segment.end - segment.begin > self._segment_bytes:
                 break
-            parts.append((segment, _bytes_of(segment)))
+            data = _bytes_of(segment)
+            if list(_holes(_scan(data))):
+                break  # damage is not copied; it stays where `freshet ledger` names it
+            parts.append((segment, data))
+        for problem in self.problems(place):
+            _log.warning("a part of the ledger is lost; the trainer goes on", problem=problem)
         self._begin = parts[-1][0].begin if parts else place.end
         self._place = Place(place.end, fence)
         if not parts:
@@ -86,9 +90,15 @@ class Ledger:
         self._merged = [segment.file for segment, _ in parts]
 
     def drop_merged(self) -> None:
-        """Delete what was copied; to be called once no snapshot is left that names a place of a former trainer."""
-        while self._merged:
-            discard(self._merged.pop())
+        """Delete what was copied, and what former trainers wrote that no longer counts.
+
+        To be called once no snapshot is left that names a place of a former trainer.
+        """
+        counts = {segment.file for segment in self._segments(self._place)} - set(self._merged)
+        for segment in self._files(self._place.fence):
+            if segment.file not in counts and segment.fence < self._place.fence:
+                discard(segment.file)
+        self._merged.clear()
 
     def append(self, partitions: Sequence[Partition], rows: Rows) -> Place:
         """Add runs and return the place after them, durable once this returns; if it raises, nothing was added."""
@@ -106,10 +116,25 @@ class Ledger:
     def read(self, until: Place) -> Iterator[tuple[list[Partition], Rows]]:
         """Yield the runs before a place, oldest first, as they were appended, each with its list of partitions.
 
-        Raises CheckpointDamagedError where a frame is not what was written.
+        What is missing or damaged is passed over; ``problems`` names it.
         """
         for segment in self._segments(until):
-            yield from _frames(_bytes_of(segment), segment.file)
+            for piece in _scan(_bytes_of(segment)):
+                if piece.found is not None:
+                    yield piece.found
+
+    def problems(self, until: Place) -> list[str]:
+        """Return in words what is missing before a place, or damaged; not what went because of ``max_bytes``."""
+        told = []
+        expected = 0
+        for segment in self._segments(until):
+            if segment.begin > expected and (expected or until.end - segment.begin < self.max_bytes):
+                told.append(f"{self.path}: bytes {expected} to {segment.begin} are missing")
+            told += [f"{segment.file}: damaged, bytes {at} to {end}" for at, end in _holes(_scan(_bytes_of(segment)))]
+            expected = segment.end
+        if expected < until.end:
+            told.append(f"{self.path}: bytes {expected} to {until.end} are missing")
+        return told
 
     def _write(self, at: int, data: bytes) -> None:
         """Write into the segment behind ``at``, durably; what a failed try has left there goes."""
@@ -140,11 +165,7 @@ class Ledger:
         for segment in self._files(until.fence):
             found = [one._replace(end=min(one.end, segment.begin)) for one in found if one.begin < segment.begin]
             found.append(segment)
-        cut = [one._replace(end=min(one.end, until.end)) for one in found if one.begin < until.end]
-        end = cut[-1].end if cut else 0
-        if end < until.end and cut:
-            _log.warning("the ledger is shorter than its snapshot says", ledger=str(self.path), bytes=until.end - end)
-        return cut
+        return [one._replace(end=min(one.end, until.end)) for one in found if one.begin < until.end]
 
     def _files(self, fence: int) -> list[_Segment]:
         """Return all segments up to a fencing number, as they were begun: by trainer, then by place."""
@@ -164,21 +185,39 @@ def _bytes_of(segment: _Segment) -> bytes:
         return file.read(segment.end - segment.begin)
 
 
-def _frames(data: bytes, file: Path) -> Iterator[tuple[list[Partition], Rows]]:
+class _Piece(NamedTuple):
+    begin: int
+    end: int
+    found: tuple[list[Partition], Rows] | None
+
+
+def _scan(data: bytes) -> Iterator[_Piece]:
+    """Yield the frames of a segment, and in between them, without anything found, what is none."""
     at = 0
     while at < len(data):
-        try:
-            magic, length, crc = _HEADER.unpack_from(data, at)
-            payload = data[at + _HEADER.size : at + _HEADER.size + length]
-            whole = magic == _MAGIC and len(payload) == length and zlib.crc32(payload) == crc
-            found = _decode(zlib.decompress(payload)) if whole else None
-        except (struct.error, zlib.error, ValueError, KeyError, TypeError):
-            found = None
+        found, end = _frame(data, at)
         if found is None:
-            message = f"{file}: damaged at byte {at}; what it told about offsets is lost, the trainer does without it"
-            raise CheckpointDamagedError(message)
-        yield found
-        at += _HEADER.size + length
+            end = data.find(_MAGIC, at + 1)
+            end = len(data) if end < 0 else end
+        yield _Piece(at, end, found)
+        at = end
+
+
+def _holes(pieces: Iterable[_Piece]) -> Iterator[tuple[int, int]]:
+    return ((piece.begin, piece.end) for piece in pieces if piece.found is None)
+
+
+def _frame(data: bytes, at: int) -> tuple[tuple[list[Partition], Rows] | None, int]:
+    """Return what the frame at a byte holds and where it ends; None where there is no whole frame."""
+    try:
+        magic, length, crc = _HEADER.unpack_from(data, at)
+        end = at + _HEADER.size + length
+        payload = data[at + _HEADER.size : end]
+        if magic == _MAGIC and len(payload) == length and zlib.crc32(payload) == crc:
+            return _decode(zlib.decompress(payload)), end
+    except (struct.error, zlib.error, ValueError, KeyError, TypeError):
+        pass
+    return None, at
 
 
 def _encode(partitions: Sequence[Partition], rows: Rows) -> bytes:

@@ -10,7 +10,8 @@ from service.errors import CheckpointDamagedError, StoreError
 from service.store.canonical import plain
 from service.store.clock import utc_seconds
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Since 2 with ``follows``; in a manifest of 1 it is what ``data`` tells."""
 
 _ID = re.compile(r"[0-9]{6,12}-[0-9a-f]{8}")
 
@@ -60,12 +61,21 @@ class DataRange(_Frozen):
     last: int
 
 
+class Following(_Frozen):
+    """The ``offset`` of a partition's first record that a checkpoint and its ancestors have not learnt from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class Manifest(_Frozen):
     """A checkpoint's origin, in plain JSON.
 
     ``parent`` is the checkpoint it was fine-tuned from, ``lineage`` the frozen, pre-trained root of that chain (a root
     has no parent and is its own lineage); times are RFC 3339 in UTC, ``trained_until`` the largest event time trained
-    on; ``trigger`` the reason of the round; ``data`` what the round learnt from; ``gate`` the decision's numbers, None
+    on; ``trigger`` the reason of the round; ``data`` what the round learnt from; ``follows`` where every
+    partition goes on; ``gate`` the decision's numbers, None
     where no gate was asked; ``fence`` the number of the lease under which it was written. NaN becomes None.
     """
 
@@ -78,6 +88,7 @@ class Manifest(_Frozen):
     trained_until: Time | None = None
     trigger: str
     data: tuple[DataRange, ...] = ()
+    follows: tuple[Following, ...] = ()
     hyperparameters: Plain = Field(default_factory=dict)
     gate: Plain | None = None
     schema_fingerprint: str

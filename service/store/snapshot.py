@@ -90,8 +90,8 @@ class SnapshotStore:
                 _log.warning("snapshot passed over", snapshot=folder.name, problem=str(error))
         if known:
             message = (
-                f"{self.path}: no snapshot is whole; restore the folder from a copy, or move it away to begin "
-                "at the start of the topic from the published model"
+                f"{self.path}: no snapshot is whole; restore the folder from a copy, or move it away to go on "
+                "from the published model, behind what it has learnt"
             )
             raise CheckpointDamagedError(message)
         return None

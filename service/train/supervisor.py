@@ -77,6 +77,8 @@ class TrainingWorker:
         return self._process.pid if self._process else None
 
     def _run(self, directory: Path) -> Outcome:
+        if self._stopping.is_set():
+            raise RoundFailedError(f"{directory.name}: given up, the trainer stops", "error")
         if self._process is None or self._process.poll() is not None:
             self.start()
         process = self._process

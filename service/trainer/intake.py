@@ -20,7 +20,10 @@ log = structlog.get_logger(__name__)
 Refused = tuple[RecordBatch, list[Refusal]]
 
 RECORD_BYTES = 512
-"""Of a record beside key and value: headers, refusal, objects."""
+"""Of a record beside key, value and headers: refusal, objects."""
+
+HEADER_BYTES = 200
+"""Of a header beside its name and content."""
 
 LONGEST_PAUSE_SECONDS = 2.0
 
@@ -54,7 +57,8 @@ def only_refused(batch: RecordBatch, refusals: Sequence[Refusal]) -> Refused:
 def weight(batch: RecordBatch) -> int:
     """Return about how many bytes a batch takes in memory, its objects included."""
     sizes = (len(part or b"") for column in (batch.values, batch.keys) for part in column)
-    return sum(sizes) + RECORD_BYTES * len(batch)
+    headers = (len(name) + len(content) + HEADER_BYTES for some in batch.headers for name, content in some)
+    return sum(sizes) + sum(headers) + RECORD_BYTES * len(batch)
 
 
 def total_weight(refused: Sequence[Refused]) -> int:
@@ -101,6 +105,7 @@ class Intake:
             log.info("source answers", topic=self._settings.topic)
             self.problem, self._pause_seconds = None, 0.1
         self._note_gaps()
+        self._learner.topics = self._source.topics()
         for batch in batches:
             self._take(batch)
         self._report()

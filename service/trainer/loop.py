@@ -22,7 +22,7 @@ from service.trainer.breaker import Breaker
 from service.trainer.intake import Intake, Refused, total_weight
 from service.trainer.promotion import Promotion
 from service.trainer.publisher import Publisher
-from service.trainer.report import status_of
+from service.trainer.report import Evictions, status_of
 from service.trainer.rounds import RoundRunner
 from service.trainer.state_store import state_of
 
@@ -62,13 +62,14 @@ class TrainerLoop:
         self._scribe = ThreadPoolExecutor(1, thread_name_prefix="scribe")
         self._breaker = Breaker(settings.train.worker)
         self._promotion = Promotion(learner, self._intake, publisher, runner, self._scribe, observer, self._breaker)
-        self._saving: tuple[Future[None], dict[Partition, int], list[Refused]] | None = None
+        self._saving: tuple[Future[None], tuple[dict[Partition, int], int], list[Refused]] | None = None
         self._reporting: tuple[Future[Standing | None], int] | None = None
         self._by_hand: tuple[Standing, int] | None = None
         self._clean = True
-        self._saved_positions: dict[Partition, int] | None = None
+        self._saved_at: tuple[dict[Partition, int], int] | None = None
         self._save_at = self._report_at = 0.0
         self._troubles: dict[str, str] = {}
+        self._evictions = Evictions(learner.counts["evicted_unlearnt"])
 
     @property
     def problem(self) -> str | None:
@@ -86,7 +87,7 @@ class TrainerLoop:
         Raises LeaseLostError when another trainer took over; whatever happens, call ``close`` afterwards.
         """
         self._learner.start_clock(time.monotonic())
-        self._source.seek(self._learner.positions)
+        self._source.seek(self._learner.positions, self._learner.topics)
         self._clean = False
         while not stop.is_set():
             pause = self._take_in()
@@ -123,7 +124,7 @@ class TrainerLoop:
         """Poll as much as what comes behind can take; return how long to pause before the next time."""
         if self._refused_bytes >= self._settings.trainer.refused_bytes:
             return self._intake.hold("dead_letters")
-        if self._learner.fates.runs + self._publisher.states.unsaved_runs >= MOST_UNSAVED_RUNS:
+        if self._publisher.states.unsaved_runs >= MOST_UNSAVED_RUNS:
             return self._intake.hold("state")
         if self._settings.window.overflow != "wait" or self._paused:
             return self._intake.step()
@@ -145,7 +146,9 @@ class TrainerLoop:
 
     def _advance(self, now: float) -> None:
         self._keeper.check()
-        self._promotion.advance(now, may_begin=self._by_hand is None and STATE not in self._troubles)
+        by_hand = self._by_hand is not None
+        may_begin = not by_hand and STATE not in self._troubles
+        self._promotion.advance(now, may_begin=may_begin, overruled=by_hand)
         if self._by_hand is not None and self._promotion.idle:
             self._stand(*self._by_hand)
         if self._saving is not None and self._saving[0].done():
@@ -167,16 +170,17 @@ class TrainerLoop:
 
     def _save(self) -> None:
         positions = dict(self._learner.positions)
-        if not positions or (positions == self._saved_positions and not self._intake.refused_bytes):
+        now_at = (positions, self._learner.changes)
+        if not positions or (now_at == self._saved_at and not self._intake.refused_bytes):
             return
         refused = self._intake.take_refused()
         task = self._scribe.submit(self._publisher.save, state_of(self._learner), refused)
-        self._saving = (task, positions, refused)
+        self._saving = (task, now_at, refused)
 
     def _saved(self) -> None:
         if self._saving is None:
             return
-        (task, positions, refused), self._saving = self._saving, None
+        (task, now_at, refused), self._saving = self._saving, None
         try:
             task.result()
         except LeaseLostError:
@@ -187,9 +191,9 @@ class TrainerLoop:
             return
         if self._well(STATE):
             self._breaker.reset()  # what could not be written before can be now
-        self._saved_positions = positions
+        self._saved_at = now_at
         try:
-            self._source.commit(positions)
+            self._source.commit(now_at[0])
         except SourceUnavailableError as error:
             log.debug("positions could not be committed; the snapshot has them", problem=str(error))
 
@@ -197,6 +201,7 @@ class TrainerLoop:
         learner, observer = self._learner, self._observer
         observer.held(*learner.holdings.sizes)
         observer.training_paused(paused=self._paused)
+        self._evictions.note(learner.counts["evicted_unlearnt"], time.monotonic())
         for role, (loss, error) in learner.prequential.means().items():
             observer.prequential(role, loss, error)
         drift = learner.drift()

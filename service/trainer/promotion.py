@@ -2,7 +2,7 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -18,7 +18,7 @@ from service.trainer.publisher import Publisher
 from service.trainer.report import decision_entry, failure_entry, tell
 from service.trainer.rounds import RoundRunner
 from service.trainer.state_store import state_of
-from service.validate.gate import Decision
+from service.validate.gate import REJECT, Decision
 
 log = structlog.get_logger(__name__)
 
@@ -79,10 +79,14 @@ class Promotion:
         """Whether no round is in flight."""
         return self._training is None and self._publishing is None
 
-    def advance(self, now: float, *, may_begin: bool) -> None:
-        """Take note of what has ended, and begin a round if one is due; ``now`` is of the steady clock."""
+    def advance(self, now: float, *, may_begin: bool, overruled: bool = False) -> None:
+        """Take note of what has ended, and begin a round if one is due; ``now`` is of the steady clock.
+
+        ``overruled`` tells that an operator's promotion waits to be taken over: what the round in flight brings was
+        compared with a champion that is none any more.
+        """
         if self._training is not None and self._training.done():
-            self._judge(self._training)
+            self._judge(self._training, overruled=overruled)
         if self._publishing is not None and self._publishing.task.done():
             self._adopt(self._publishing)
         if self.idle and may_begin and self._breaker.lets(now):
@@ -97,7 +101,7 @@ class Promotion:
             self._publishing.task.exception()
             self._adopt(self._publishing)
 
-    def _judge(self, training: Future[Outcome]) -> None:
+    def _judge(self, training: Future[Outcome], *, overruled: bool) -> None:
         self._training = None
         learner, given, events = self._learner, self._learner.in_flight, self._learner.in_flight_events
         began = time.perf_counter()
@@ -115,6 +119,8 @@ class Promotion:
             return
         self._observer.phase_ended("validate", time.perf_counter() - began)
         self._observer.trained(outcome.trained[0].training_loss)
+        if overruled and candidate is not None:
+            decision, candidate = replace(decision, decision=REJECT, reason="overruled"), None
         self._observer.decided(decision.decision, decision.reason)
         if candidate is None:
             self._end("rejected", decision, given, outcome, None)

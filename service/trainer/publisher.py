@@ -31,7 +31,7 @@ from service.store.fingerprint import (
 )
 from service.store.journal import DECISIONS, Journal
 from service.store.lease import Lease
-from service.store.manifest import DataRange, Manifest
+from service.store.manifest import DataRange, Following, Manifest
 from service.store.status import write_status
 from service.trainer.intake import Refused, weight
 from service.trainer.state_store import State, StateStore
@@ -89,22 +89,40 @@ class Publisher:
         began = time.perf_counter()
         if state is not None:
             self.states.note(state)
-        self._lease.check()
         self.bury(refused)  # 1
+        self._lease.check()
+        if state is not None:
+            state[1]["overrules"] = self._overruled(candidate.given.parent)
         lineage = state[1]["roles"]["frozen"] if state is not None else checkpoint_id
         self.checkpoints.write(  # 2
             self._checkpoint(candidate, checkpoint_id, lineage), fence_check=self._lease.check
         )
         if state is not None:
             self.states.save(state)  # 3
-        self._point(checkpoint_id, candidate.decision.reason)  # 4
+        self.point(checkpoint_id, candidate.decision.reason)  # 4
         try:
             self.checkpoints.prune({checkpoint_id, *roles})  # 5
         except StoreError as error:
             log.warning("old checkpoints stay", problem=str(error))
         self._observer.phase_ended("publish", time.perf_counter() - began)
 
-    def _point(self, checkpoint_id: str, reason: str) -> None:
+    def _overruled(self, parent: str | None) -> list[str] | None:
+        """Return id and time of the operator's pointer that a publication replaces, None if it is the gate's.
+
+        Raises StoreError when the operator has chosen since the candidate was compared with its ``parent``.
+        """
+        try:
+            pointer = self.checkpoints.latest()
+        except CheckpointDamagedError:
+            return None
+        if pointer is None or pointer.by == GATE:
+            return None
+        if pointer.id != parent:
+            raise StoreError(f"{pointer.by} has promoted {pointer.id} meanwhile, and the candidate is not its child")
+        return [pointer.id, pointer.at]
+
+    def point(self, checkpoint_id: str, reason: str) -> None:
+        """Let servers answer from a checkpoint, unless another trainer has taken over."""
         try:
             self.checkpoints.point(checkpoint_id, reason=reason, by=GATE, guard=self._lease.guarded)
         except StoreUnavailableError:
@@ -116,8 +134,8 @@ class Publisher:
     def save(self, state: State, refused: list[Refused]) -> None:
         """Save a snapshot, once the dead letters before its positions are durable."""
         self.states.note(state)
+        self.bury(refused)  # first: whatever fails, these letters are known, and the next save waits for them
         self._lease.check()
-        self.bury(refused)
         self.states.save(state)
 
     def bury(self, refused: list[Refused]) -> None:
@@ -159,6 +177,7 @@ class Publisher:
         try:
             encoder = Encoder.from_json(checkpoint.encoder)
             follows = {Partition(span.topic, span.partition): span.last + 1 for span in manifest.data}
+            follows |= {Partition(one.topic, one.partition): one.offset for one in manifest.follows}
             standing = Standing.from_parts(manifest.id, checkpoint.tensors, checkpoint.encoder, follows)
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointDamagedError(f"checkpoint {manifest.id}: its parts do not fit together: {error}") from None
@@ -183,6 +202,10 @@ class Publisher:
             trained_until=utc_text(given.trained_until_ms / 1_000),
             trigger=given.trigger,
             data=tuple(DataRange(**span) for span in given.data),
+            follows=tuple(
+                Following(topic=source.topic, partition=source.partition, offset=offset)
+                for source, offset in sorted(candidate.follows.items())
+            ),
             hyperparameters=given.settings.model_dump(mode="json") | {"seed": given.seed, "recipe": vars(recipe)},
             gate={
                 "decision": decision.decision,

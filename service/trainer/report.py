@@ -16,6 +16,8 @@ from service.validate.gate import PROMOTE, REASONS, Decision
 
 log = structlog.get_logger(__name__)
 
+EVICTIONS_SECONDS = 60.0
+
 Means = Mapping[str, tuple[float, float]]
 
 
@@ -104,6 +106,24 @@ def status_of(
         "drift": {"psi": dict(drift)},
         "trained_until": utc_text(learner.trained_until_ms / 1_000) if learner.trained_until_ms else None,
     }
+
+
+class Evictions:
+    """Tells now and then, not with every batch, that events leave the window unlearnt."""
+
+    def __init__(self, before: int) -> None:
+        self._told = before
+        self._tell_at = 0.0
+
+    def note(self, unlearnt: int, now_seconds: float) -> None:
+        """Log how many more there are by now; ``unlearnt`` is their number over the life of the state."""
+        if unlearnt > self._told and now_seconds >= self._tell_at:
+            log.warning(
+                "events left the window before any round trained on them",
+                events=unlearnt - self._told,
+                advice="the replay memory keeps a sample; a longer window, or window.overflow: wait, keeps all",
+            )
+            self._told, self._tell_at = unlearnt, now_seconds + EVICTIONS_SECONDS
 
 
 def _plain_means(means: Means) -> dict[str, dict[str, float | None]]:

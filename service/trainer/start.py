@@ -27,7 +27,10 @@ def go_on(learner: Learner, publisher: Publisher) -> str:
         arrays, meta = saved
         champion: str | None = meta["roles"]["champion"]
         restore(learner, arrays, meta, lambda one: _former(publisher, one, is_champion=one == champion))
-        _settle_pointer(learner, publisher)
+        standing = learner.roles.champion
+        if standing is not None and standing.checkpoint_id != champion:
+            learner.stand(standing)  # the data goes on behind the substitute, and so do the challengers
+        _settle_pointer(learner, publisher, overruled=meta.get("overrules"))
         where = f"at the snapshot, round {learner.counts['rounds']}, champion {champion or 'not made yet'}"
     # Checkpoints are named after rounds: their numbers go on from the highest, also where the state is older.
     known = publisher.checkpoints.entries()
@@ -70,27 +73,48 @@ def _from_checkpoint(learner: Learner, publisher: Publisher) -> str | None:
     return f"at checkpoint {manifest.id}, without a snapshot"
 
 
-def _settle_pointer(learner: Learner, publisher: Publisher) -> None:
-    """Make pointer and snapshot agree: a crash, an operator or damage may have come between them."""
+def _settle_pointer(learner: Learner, publisher: Publisher, *, overruled: list[str] | None) -> None:
+    """Make pointer and snapshot agree: a crash, an operator or damage may have come between them.
+
+    ``overruled`` is id and time of the pointer that the snapshot's champion was about to replace.
+    """
     champion = learner.roles.champion
     if champion is None:
         return
     pointer = _pointer(publisher)
     if pointer is not None and pointer.id == champion.checkpoint_id:
         return
-    if pointer is not None and pointer.by != GATE and pointer.previous == champion.checkpoint_id:
-        learner.stand(publisher.standing(pointer.id))
-        log.info("an operator's promotion is taken over", checkpoint=pointer.id, by=pointer.by)
+    if pointer is not None and pointer.by != GATE and [pointer.id, pointer.at] != overruled:
+        _take_over(learner, publisher, pointer)
     elif pointer is None or age(pointer.id) < age(champion.checkpoint_id):
-        publisher.checkpoints.point(champion.checkpoint_id, reason="finished_after_restart", by=GATE)
+        publisher.point(champion.checkpoint_id, "finished_after_restart")
         log.info("a promotion that a crash had interrupted is finished", checkpoint=champion.checkpoint_id)
     else:
-        publisher.record({"event": "orphaned", "checkpoint": pointer.id, "champion": champion.checkpoint_id})
-        log.warning(
-            "the checkpoint that serves is newer than the snapshot; nothing learns from it",
-            serving=pointer.id,
-            champion=champion.checkpoint_id,
-        )
+        _leave_orphaned(learner, publisher, pointer)
+
+
+def _take_over(learner: Learner, publisher: Publisher, pointer: Pointer) -> None:
+    """Let an operator's choice stand; where it cannot be read, servers answer from another one too."""
+    try:
+        chosen = publisher.standing(pointer.id)
+    except (CheckpointDamagedError, CheckpointMissingError) as error:
+        log.warning("an operator's promotion cannot be taken over; the champion stays", problem=str(error))
+        return
+    if any(offset > learner.positions.get(source, offset) for source, offset in chosen.follows.items()):
+        _leave_orphaned(learner, publisher, pointer)  # it has learnt what is to be read again
+        return
+    learner.stand(chosen)
+    log.info("an operator's promotion is taken over", checkpoint=pointer.id, by=pointer.by)
+
+
+def _leave_orphaned(learner: Learner, publisher: Publisher, pointer: Pointer) -> None:
+    champion = learner.roles.ids()["champion"]
+    publisher.record({"event": "orphaned", "checkpoint": pointer.id, "champion": champion})
+    log.warning(
+        "the checkpoint that serves is newer than the snapshot; nothing learns from it",
+        serving=pointer.id,
+        champion=champion,
+    )
 
 
 def _pointer(publisher: Publisher) -> Pointer | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from service.learner.candidate import Candidate
-from service.learner.fates import Runs
+from service.learner.fates import Runs, joined
 from service.learner.learner import Learner
 from service.learner.state import capture
 from service.observer import Observer
@@ -39,7 +39,7 @@ class StateStore:
         self._lease = lease
         self._fence = fence
         self._observer = observer
-        self._settled: list[Runs] = []
+        self._settled = Runs.concatenate([])
         self._saves = 0
 
     def load(self) -> tuple[Arrays, dict[str, Any]] | None:
@@ -53,7 +53,7 @@ class StateStore:
 
     def note(self, state: State) -> None:
         """Take over what the learner no longer knows, before anything can fail: the next save writes it then."""
-        self._settled.append(state[2][1])
+        self._settled = joined(Runs.concatenate([self._settled, state[2][1]]))
 
     def save(self, state: State) -> None:
         """Save a noted state, durable once this returns: its settled fates first, then the snapshot that names them.
@@ -62,10 +62,10 @@ class StateStore:
         """
         began = time.perf_counter()
         arrays, meta, (partitions, _) = state
-        runs = Runs.concatenate(self._settled)
+        runs = self._settled
         self._lease.check()
         place = self._ledger.append(partitions, (runs.sources, runs.fates, runs.first, runs.last))
-        self._settled = []
+        self._settled = Runs.concatenate([])
         self._snapshots.save(arrays, meta | {"ledger": place}, fence_check=self._lease.check)
         self._saves += 1
         if self._saves >= self._snapshots.keep:
@@ -75,4 +75,4 @@ class StateStore:
     @property
     def unsaved_runs(self) -> int:
         """How many settled runs wait in memory for a save that succeeds."""
-        return sum(len(runs) for runs in list(self._settled))
+        return len(self._settled)

@@ -35,6 +35,7 @@ REASONS = {
     "memory_worse": "forgets more than gate.max_memory_loss_increase allows",
     "not_finite": "its loss on held-out events is no number",
     "too_little_evidence": "too few unseen events to judge by",
+    "overruled": "an operator has promoted another checkpoint while the round went on",
 }
 """Every reason of a decision, in words."""
 
@@ -50,6 +51,7 @@ DECISION_REASONS = (
     (REJECT, "memory_worse"),
     (REJECT, "too_little_evidence"),
     (REJECT, "not_finite"),
+    (REJECT, "overruled"),
 )
 """Which decision can have which reason."""
 

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service.ingest import dead_letter_replay
@@ -132,6 +134,23 @@ def test_a_replay_sends_each_letter_once(kind: Kind) -> None:
     headers = [list(each) for batch in batches for each in batch.headers]
     assert keys[2:4] == keys[:2] == [b"k0", b"k1"]
     assert headers[2:4] == headers[:2]
+
+
+def test_a_replay_sends_one_of_the_copies_of_a_record(kind: Kind) -> None:
+    """Several trainers refuse the same records into one topic; what came by HTTP stood nowhere and is all sent."""
+    settings = settings_of(kind)
+    send(settings, b"same", b"same")
+    source = open_source(settings)
+    [batch] = read(source, 2)
+    source.close()
+    by_http = replace(batch, source=Partition(kind.topic, -1), offsets=np.full(2, -1))
+    for reason in ("not_json", "not_object"):
+        write(settings, [batch, by_http], [Refusal(0, reason, ""), Refusal(1, reason, "")])
+
+    replayed = replay_dead_letters(settings)
+
+    assert (replayed.sent, replayed.copies) == (6, 2)
+    assert replay_dead_letters(settings).sent == 0
 
 
 def test_a_replay_of_one_reason_leaves_the_others_for_later(kind: Kind) -> None:

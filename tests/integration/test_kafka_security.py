@@ -8,10 +8,12 @@ from uuid import uuid4
 
 import psutil
 import pytest
+import structlog
 
-from service.errors import SourceUnavailableError
+from service.errors import SourceRefusedError, SourceUnavailableError
 from service.ingest.connect import open_sink, open_source
-from service.settings import Settings
+from service.send import send_file
+from service.settings import Schema, Settings
 from tests.broker import Broker
 from tests.broker_security import GUEST, GUEST_PASSWORD, KEY_PASSWORD, PASSWORD, SCRAM, USER, new_authority
 from tests.logs import read, values
@@ -204,6 +206,24 @@ def test_a_user_without_rights_to_the_topic_is_told_so(secure_kafka: Broker, top
     secure_kafka.allow(GUEST, group=settings.source.kafka.group_id)
     of_source, _ = refusals(settings)
     assert f"user {GUEST} has no right to topic {topic}: grant it on the broker" in of_source
+
+
+@pytest.mark.parametrize("case", ["password", "authority", "right"])
+def test_send_ends_at_once_where_waiting_cures_nothing(
+    secure_kafka: Broker, topic: str, tmp_path: Path, case: str
+) -> None:
+    """However patient: a refused user, a certificate that is not trusted, a missing right are said, not waited for."""
+    security = {
+        "password": {"password": WRONG},
+        "authority": {"ca_file": None},
+        "right": {"username": GUEST, "password": GUEST_PASSWORD},
+    }[case]
+    settings = secured(secure_kafka, topic, "SASL_SSL", **security)
+    settings = settings.model_copy(update={"schema_": Schema(numeric=("x",), label="y")})
+    (tmp_path / "a.csv").write_text("x,y\n1,u\n")
+    with structlog.testing.capture_logs() as logs, pytest.raises(SourceRefusedError):
+        send_file(tmp_path / "a.csv", settings, patience_seconds=3_600)
+    assert logs == []
 
 
 def test_a_changed_password_is_taken_from_its_file(secure_kafka: Broker, topic: str, tmp_path: Path) -> None:

@@ -86,6 +86,11 @@ class Running:
         status = read_status(self.folder / "store") or {}
         return int(status.get("events", {}).get("refused", 0))
 
+    def outcomes(self) -> dict[str, int]:
+        """Return how the trainer's rounds have ended over its life."""
+        status = read_status(self.folder / "store") or {}
+        return dict(status.get("rounds", {}))
+
     def letters(self) -> int:
         """Return how many dead letters there are."""
         source = EmbeddedSource(self.settings.source.embedded.path, ["events.dlq"], "test")

@@ -132,6 +132,18 @@ def test_a_round_over_its_deadline_is_abandoned(restarts: Restarts, tmp_path: Pa
     assert restarts.causes == ["deadline"]
 
 
+def test_no_round_begins_once_the_worker_was_stopped(restarts: Restarts, tmp_path: Path) -> None:
+    """A stop may come while the round's folder is being written: no new process is started for it."""
+    worker = TrainingWorker(Worker(), restarts)
+    worker.start()
+    worker.stop()
+    ended = worker.pid
+    write_round(tmp_path, a_round())
+    with pytest.raises(RoundFailedError, match="the trainer stops"):
+        worker.run(tmp_path)
+    assert worker.pid == ended
+
+
 def test_the_worker_ends_with_its_trainer(tmp_path: Path) -> None:
     """A trainer killed in the middle of a round leaves no orphan: the end of its pipe ends the worker."""
     write_round(tmp_path, a_round(steps=1_000_000))

@@ -120,6 +120,21 @@ def test_check_answers_with_one_object(freshet: Freshet) -> None:
     assert "freshet init" in err
 
 
+def test_check_warns_of_files_that_cannot_be_read(freshet: Freshet, tmp_path: Path) -> None:
+    """A line for each setting in use, on standard error alone: secrets may be mounted later, or elsewhere."""
+    (tmp_path / "ca.pem").touch()
+    security = "{protocol: SASL_SSL, mechanism: PLAIN, username: u, ca_file: ca.pem, password_file: none}"
+    used = ("--set", f"source.kafka.security={security}", "--set", "serve.tokens_file=.", "--set", "schema.numeric=[a]")
+    code, out, err = freshet("check", "--json", *used, "--set", "source.kind=kafka")
+    assert (code, json.loads(out)["valid"]) == (0, True)
+    assert err.splitlines() == [
+        "freshet: warning: source.kafka.security.password_file: none cannot be read now (No such file or directory)",
+        "freshet: warning: serve.tokens_file: . cannot be read now (Is a directory)",
+    ]
+    code, _, err = freshet("check", *used)
+    assert (code, err.count("\n")) == (0, 1)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

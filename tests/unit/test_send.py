@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from service.errors import SourceUnavailableError, TableError
+from service.errors import SourceRefusedError, SourceUnavailableError, TableError
 from service.ingest.connect import open_source
 from service.send import send_file
 from service.settings import Settings
@@ -100,3 +100,16 @@ def test_what_the_log_refuses_is_counted(settings: Settings, tmp_path: Path) -> 
         send_file(path, unusable, patience_seconds=0.7)
     assert caught.value.exit_code == 1
     assert len(logs) == 1
+
+
+def test_what_no_waiting_cures_ends_at_once(settings: Settings, tmp_path: Path) -> None:
+    """A missing secret is no topic that is away: one attempt, no word of trying again, and the line that says why."""
+    security = {"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username": "u", "password_file": tmp_path / "none"}
+    kafka = {"bootstrap_servers": "127.0.0.1:1", "security": security}
+    refused = Settings.model_validate(
+        {**settings.model_dump(by_alias=True), "source": {"kind": "kafka", "kafka": kafka}}
+    )
+    path = written(tmp_path / "a.csv", "x,y\n1,u\n")
+    with structlog.testing.capture_logs() as logs, pytest.raises(SourceRefusedError, match="none cannot be read"):
+        send_file(path, refused, patience_seconds=3_600)
+    assert logs == []

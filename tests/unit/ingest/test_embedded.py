@@ -102,3 +102,27 @@ def test_each_hole_in_the_log_is_named_where_it_is(tmp_path: Path) -> None:
         assert batch.offsets.tolist() == [2, 3, 4, 6, 7, 10, 11]
         assert source.gaps() == {Partition("events", 0): [Gap(1, 1), Gap(5, 5), Gap(8, 9)]}
         assert source.gaps() == {}
+
+
+def test_a_topic_that_fails_costs_the_others_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read of one topic before another failed is returned by the same poll when it is tried again."""
+    sink = EmbeddedSink(tmp_path / "log")
+    for topic in ("a", "b"):
+        sink.send(topic, b"1")
+    sink.flush()
+    sink.close()
+    source = EmbeddedSource(tmp_path / "log", ["a", "b"], "g")
+    read = EmbeddedSource._read
+
+    def broken(connection: sqlite3.Connection, at: Partition, position: int, most: int) -> list[tuple[object, ...]]:
+        if at.topic == "b":
+            message = "disk I/O error"
+            raise sqlite3.OperationalError(message)
+        return read(connection, at, position, most)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(EmbeddedSource, "_read", staticmethod(broken))
+        with pytest.raises(SourceUnavailableError):
+            source.poll(10, 0.1)
+    assert sorted((batch.source.topic, len(batch)) for batch in source.poll(10, 0.1)) == [("a", 1), ("b", 1)]
+    source.close()

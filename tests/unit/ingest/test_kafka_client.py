@@ -4,6 +4,9 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from kafka.cluster import ClusterMetadata
+from kafka.errors import InvalidTopicError, UnknownTopicOrPartitionError
+from kafka.protocol.metadata import MetadataResponse
 
 from service.ingest.kafka_client import client_arguments, quieten
 from service.settings import KafkaSource
@@ -35,3 +38,17 @@ def test_the_librarys_log_is_heard_at_debug_only() -> None:
     logging.getLogger().setLevel(logging.DEBUG)
     quieten()
     assert logging.getLogger("kafka.net").isEnabledFor(logging.DEBUG)
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_missing_topic_floods_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even at debug: kafka-python says so ten times a second. What else it says of topics is heard."""
+    caplog.set_level(logging.DEBUG)
+    quieten()
+    cluster = ClusterMetadata()
+    cluster.set_topics(["away"])
+    broker = MetadataResponse.MetadataResponseBroker(0, "a", 1, None, version=5)
+    for error in (UnknownTopicOrPartitionError, InvalidTopicError):
+        topic = MetadataResponse.MetadataResponseTopic(error_code=error.errno, name="away", partitions=[], version=5)
+        cluster.update_metadata(MetadataResponse(brokers=[broker], controller_id=0, topics=[topic], version=5))
+    assert [record.levelname for record in caplog.records if "away" in record.getMessage()] == ["ERROR"]

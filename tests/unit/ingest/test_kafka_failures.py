@@ -8,10 +8,12 @@ from kafka.errors import (
     InvalidReceiveError,
     KafkaConnectionError,
     SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
     UnsupportedCodecError,
     UnsupportedSaslMechanismError,
 )
 
+from service.errors import SourceRefusedError
 from service.ingest.kafka_failures import is_refusal, tls_error, unavailable
 from service.settings import KafkaSource
 
@@ -60,6 +62,24 @@ def test_a_refusal_is_said_in_words(error: Exception, line: str, final: bool) ->
     """What was refused and what to do; ``final`` ones are not tried again at once."""
     assert line in str(unavailable(SECURED, error))
     assert is_refusal(error) is final
+
+
+@pytest.mark.parametrize(
+    ("error", "lasts"),
+    [
+        (SaslAuthenticationFailedError("x"), True),
+        (TopicAuthorizationFailedError({"t"}), True),
+        (UnsupportedCodecError("zstd"), True),
+        (alert("TLSV1_ALERT_UNKNOWN_CA"), True),
+        (alert("WRONG_VERSION_NUMBER"), True),
+        (alert("UNEXPECTED_EOF_WHILE_READING"), False),
+        (KafkaConnectionError("socket disconnected"), False),
+        ("topic t did not confirm a record in time", False),
+    ],
+)
+def test_what_no_waiting_cures_is_told_apart(error: Exception | str, *, lasts: bool) -> None:
+    """A broker that goes down can hang up in the middle of anything; a refusal is a refusal."""
+    assert isinstance(unavailable(SECURED, error), SourceRefusedError) is lasts
 
 
 def test_an_error_of_tls_is_found_wherever_it_is_kept() -> None:

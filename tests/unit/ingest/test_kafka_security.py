@@ -4,8 +4,9 @@ import ssl
 from pathlib import Path
 
 import pytest
+import structlog
 
-from service.errors import SourceUnavailableError
+from service.errors import SourceRefusedError
 from service.ingest.kafka_security import security_arguments
 from service.settings import KafkaSecurity
 from tests.broker_security import KEY_PASSWORD, Authority, can_secure, new_authority
@@ -25,7 +26,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def refusal(**security: object) -> str:
     """Return the line with which TLS settings are refused."""
-    with pytest.raises(SourceUnavailableError) as raised:
+    with pytest.raises(SourceRefusedError) as raised:
         security_arguments(KafkaSecurity.model_validate({"protocol": "SSL", **security}))
     assert "\n" not in str(raised.value)
     assert raised.value.retriable
@@ -50,9 +51,39 @@ def test_user_and_password_reach_the_client(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_bytes(" p\u00e9 \r\n".encode())
     assert security_arguments(KafkaSecurity.model_validate({**base, "password_file": file})) == expected
-    file.write_bytes(b"\xff")
-    with pytest.raises(SourceUnavailableError, match=r"password_file: .*/password is not UTF-8"):
-        security_arguments(KafkaSecurity.model_validate({**base, "password_file": file}))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\xff", "is not UTF-8"),
+        (b"", "is empty; it must hold nothing but the password"),
+        (b" \r\n", "is empty; it must hold nothing but the password"),
+        (b"\xef\xbb\xbfsecret\n", "begins with a byte order mark; it must hold nothing but the password"),
+        (b"# of the broker\nsecret\n", "holds several lines; it must hold nothing but the password"),
+    ],
+)
+def test_a_file_that_is_no_password_is_said(tmp_path: Path, content: bytes, what: str) -> None:
+    """Before any broker refuses it; not a word of the content is repeated."""
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    line = refusal(protocol="SASL_PLAINTEXT", mechanism="PLAIN", username="u", password_file=file)
+    assert line == f"source.kafka.security.password_file: {file} {what}"
+
+
+def test_a_password_that_everybody_can_read_is_warned_of_once(tmp_path: Path) -> None:
+    """The setting and the file are named, however often clients connect; a file of the owner's alone is in order."""
+    files = tmp_path / "private", tmp_path / "public"
+    for file, mode in zip(files, (0o600, 0o644), strict=True):
+        file.write_text("secret")
+        file.chmod(mode)
+    base = {"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username": "u"}
+    with structlog.testing.capture_logs() as logs:
+        for file in files * 3:
+            security_arguments(KafkaSecurity.model_validate({**base, "password_file": file}))
+    assert [(entry["setting"], entry["path"]) for entry in logs] == [
+        ("source.kafka.security.password_file", str(tmp_path / "public"))
+    ]
 
 
 def test_brokers_are_verified_unless_told_otherwise(authority: Authority) -> None:

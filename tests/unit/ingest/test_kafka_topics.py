@@ -68,3 +68,13 @@ def test_a_topic_with_another_id_is_a_new_one_once(topics: Topics) -> None:
         ({"a": second, "b": third}, []),
     ):
         assert topics.made_anew(Cluster(**ids)) == anew
+
+
+def test_a_topic_made_anew_between_two_lives_is_noticed(topics: Topics) -> None:
+    """The ids of an earlier life are taken over with its positions."""
+    old, new = uuid4(), uuid4()
+    assert topics.made_anew(Cluster(a=old)) == []
+    later = Topics(["a", "b"])
+    later.known(topics.ids())
+    assert later.made_anew(Cluster(a=new)) == ["a"]
+    assert later.ids() == {"a": str(new)}

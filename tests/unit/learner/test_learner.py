@@ -1,6 +1,7 @@
 """The learner: predicts first and learns afterwards, one round at a time, and publishes only what passed."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -246,3 +247,62 @@ def test_without_a_snapshot_learning_goes_on_from_the_checkpoint() -> None:
     assert fresh.labels.index("maybe") is None
     assert fresh.statistics.means == pytest.approx(original.statistics.means)
     assert fresh.roles.lineages[LEAD].weights is not None
+
+
+def two_topics(learner: Learner, number: int, *, both: bool) -> None:
+    """Let 200 events of one topic come in, and as many of another one."""
+    for topic in ("events", "more") if both else ("events",):
+        at = learner.positions.get(Partition(topic, 0), 0)
+        learner.advance(Partition(topic, 0), at, at + 200, refused=0)
+    learn_once(learner, separable(200, seed=number), f"{number:06d}-aaaaaaaa")
+
+
+def test_a_choice_knows_where_idle_partitions_go_on() -> None:
+    """A partition that had nothing new in a checkpoint's round goes on behind what its ancestors have learnt."""
+    learner = learner_of(gate={"enabled": False})
+    two_topics(learner, 0, both=True)
+    two_topics(learner, 1, both=False)
+    chosen = learner.roles.champion
+    assert chosen is not None
+    two_topics(learner, 2, both=True)
+    learner.stand(chosen)
+    assert learner.spans == {Partition("events", 0): 400, Partition("more", 0): 200}
+
+
+def test_a_choice_from_before_a_partition_was_known_begins_at_its_beginning() -> None:
+    """What came of it since was learnt by what was taken back."""
+    learner = learner_of(gate={"enabled": False})
+    two_topics(learner, 0, both=False)
+    chosen = learner.roles.champion
+    assert chosen is not None
+    two_topics(learner, 1, both=True)
+    learner.stand(chosen)
+    assert learner.spans == {Partition("events", 0): 200, Partition("more", 0): 0}
+
+
+def test_a_topic_made_anew_during_a_round_begins_at_its_beginning() -> None:
+    """The candidate knows where the former topic went on, which says nothing about the new one."""
+    learner = learner_of(gate={"enabled": False})
+    source = Partition("events", 0)
+    learner.advance(source, 0, 500, refused=0)
+    learner.absorb(separable(200))
+    given = learner.begin_round("first_events", 0.0)
+    learner.rewind(source, 0, 499)
+    learner.advance(source, 0, 40, refused=0)
+    _, candidate = learner.conclude(train_round(given))
+    assert candidate is not None
+    learner.adopt(candidate, "000001-aaaaaaaa")
+    assert learner.spans == {source: 0}
+
+
+def test_a_round_whose_answer_makes_no_sense_can_still_be_abandoned() -> None:
+    """Nothing has changed before all of it was understood: the events are new again."""
+    learner = learner_of(gate={"enabled": False})
+    learner.absorb(separable(200))
+    given = learner.begin_round("first_events", 0.0)
+    good = train_round(given)
+    bad = replace(good, trained=tuple(replace(one, weights={}) for one in good.trained))
+    with pytest.raises((KeyError, ValueError)):
+        learner.conclude(bad)
+    learner.abandon(diverged=True)
+    assert learner.new_events == 200

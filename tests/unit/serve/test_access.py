@@ -88,9 +88,10 @@ def test_an_administrator_is_let_in(file: Path, scheme: str) -> None:
 
 
 def test_events_from_elsewhere_need_a_token(serving: Callable[..., Service], tmp_path: Path, file: Path) -> None:
-    """On a server that others can reach: none 401, either role 202."""
+    """On a server that others can reach, from this machine too: none 401, which says why; either role 202."""
     client = serving(settings_in(tmp_path, host=EVERYWHERE, tokens_file=str(file))).client
-    problem_of(client.post("/v1/events", json=BODY), 401)
+    detail = problem_of(client.post("/v1/events", json=BODY), 401)["detail"]
+    assert "it listens on 0.0.0.0; otherwise this needs a token of role events: send Authorization" in detail
     for token in (EVENTS, ADMIN):
         assert client.post("/v1/events", json=BODY, headers={"authorization": f"Bearer {token}"}).status_code == 202
 
@@ -98,11 +99,16 @@ def test_events_from_elsewhere_need_a_token(serving: Callable[..., Service], tmp
 def test_on_loopback_a_token_opens_what_else_is_closed(
     serving: Callable[..., Service], tmp_path: Path, file: Path
 ) -> None:
-    """This machine needs none; what a proxy forwards, or comes under a foreign name, does."""
+    """This machine needs none; what a proxy forwards, or comes under a foreign name, does and is told why."""
     client = serving(settings_in(tmp_path, tokens_file=str(file))).client
     assert client.post("/v1/events", json=BODY).status_code == 202
-    for headers in ({"host": "freshet.example"}, {"x-forwarded-for": "203.0.113.7"}, {"via": "1.1 proxy"}):
-        problem_of(client.post("/v1/events", json=BODY, headers=headers), 401)
+    proxied = "this machine only"
+    for headers, why in (
+        ({"host": "freshet.example"}, "the name localhost"),
+        ({"x-forwarded-for": "203.0.113.7"}, proxied),
+        ({"via": "1.1 proxy"}, proxied),
+    ):
+        assert why in problem_of(client.post("/v1/events", json=BODY, headers=headers), 401)["detail"]
         headers["authorization"] = f"Bearer {EVENTS}"
         assert client.post("/v1/events", json=BODY, headers=headers).status_code == 202
 

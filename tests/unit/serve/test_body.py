@@ -72,7 +72,7 @@ def test_the_largest_batch_with_commas_in_its_texts_is_read(tmp_path: Path) -> N
     assert len(list_in(json.dumps({"events": [event] * 100}).encode(), "events", settings)) == 100
 
 
-@pytest.mark.parametrize(("levels", "deep"), [(MAX_DEPTH - 1, False), (MAX_DEPTH, True), (900, True)])
+@pytest.mark.parametrize(("levels", "deep"), [(MAX_DEPTH - 2, False), (MAX_DEPTH - 1, True), (900, True)])
 @pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"a":', b"}")])
 def test_depth_is_bounded(tmp_path: Path, levels: int, begin: bytes, end: bytes, *, deep: bool) -> None:
     """Below the limit whatever reads the values later can walk them; beyond it is a 400."""
@@ -82,3 +82,21 @@ def test_depth_is_bounded(tmp_path: Path, levels: int, begin: bytes, end: bytes,
             list_in(body, "instances", settings_in(tmp_path))
     else:
         assert len(list_in(body, "instances", settings_in(tmp_path))) == 1
+
+
+@pytest.mark.parametrize(("levels", "status"), [(MAX_DEPTH, 422), (MAX_DEPTH + 1, 400), (40, 400)])
+@pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_depth_counts_from_the_outermost_bracket(
+    tmp_path: Path, levels: int, status: int, begin: bytes, end: bytes
+) -> None:
+    """Whatever the body is: one that is not of our form is as deep as its brackets."""
+    with pytest.raises(ProblemError) as caught:
+        list_in(begin * levels + b"1" + end * levels, "instances", settings_in(tmp_path))
+    assert caught.value.status == status
+
+
+def test_an_empty_list_is_said_to_be_empty(tmp_path: Path) -> None:
+    """Its form is right, so the form is not what is explained."""
+    with pytest.raises(ProblemError, match="^instances is empty; at least one") as caught:
+        list_in(b'{"instances": []}', "instances", settings_in(tmp_path))
+    assert [(error.pointer, error.detail) for error in caught.value.errors] == [("/instances", "empty")]

@@ -46,11 +46,11 @@ Dial = Callable[[], socket.socket]
 
 
 @contextmanager
-def listening(limits: Limits = LIMITS) -> Iterator[Dial]:
-    """Run the routes above; yield what opens a connection to them."""
+def listening(limits: Limits = LIMITS, app: Starlette | None = None) -> Iterator[Dial]:
+    """Run the routes above, or another application; yield what opens a connection to it."""
     opened: list[socket.socket] = []
     routes = [Route("/quick", quick, methods=["GET", "POST"]), Route("/whole", whole, methods=["POST"])]
-    app = Starlette(routes=[*routes, Route("/large", large)])
+    app = app or Starlette(routes=[*routes, Route("/large", large)])
     app.add_middleware(Watched, observer=Observer())
     with answering(app, limits) as client:
         address = client.base_url.host, client.base_url.port

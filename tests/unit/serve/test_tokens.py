@@ -73,9 +73,37 @@ def test_a_file_that_cannot_be_read_is_a_matter_of_configuration(tmp_path: Path)
     """An absent one, a folder, and one that is far too large."""
     huge = tmp_path / "huge"
     huge.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
-    for path, words in ((tmp_path / "absent", "cannot read"), (tmp_path, "cannot read"), (huge, "larger than")):
+    for path, words in ((tmp_path / "absent", "there is no"), (tmp_path, "cannot read"), (huge, "larger than")):
         with pytest.raises(ConfigurationError, match=rf"^serve\.tokens_file: .*{words}"):
             Tokens(path)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\n\n", b"# feeder:events:secretsecretsecret\n"], ids=["empty", "blank", "comment"]
+)
+def test_a_file_without_any_token_is_a_matter_of_configuration(tmp_path: Path, text: bytes) -> None:
+    """Nobody configures that nobody is let in; leaving the setting out does that."""
+    path = tmp_path / "tokens"
+    path.write_bytes(text)
+    with pytest.raises(ConfigurationError, match="holds no token"):
+        Tokens(path)
+
+
+@pytest.mark.parametrize("text", ["", "# none for now\n"])
+def test_a_file_that_was_emptied_leaves_the_former_tokens_in_force(file: Path, text: str) -> None:
+    """As a writer does that empties it before it fills it: said once, and what it then fills it with counts."""
+    tokens = Tokens(file)
+    with capture_logs() as logs:
+        file.write_text(text)
+        for _ in range(3):
+            assert tokens.holder(EVENTS.encode()) is not None
+        file.write_text(f"feeder:events:{EVENTS.upper()}\n")
+        assert tokens.holder(EVENTS.encode()) is None
+        assert tokens.holder(EVENTS.upper().encode()) is not None
+    assert [line.get("problem", "") for line in logs] == [
+        f"serve.tokens_file: {file} holds no token; write one as a line name:role:token",
+        "",
+    ]
 
 
 def test_a_file_that_everybody_can_read_is_warned_of(file: Path) -> None:
@@ -116,5 +144,7 @@ def test_a_file_that_became_bad_leaves_the_former_tokens_in_force(file: Path) ->
         assert tokens.holder(EVENTS.upper().encode()) is not None
     said = [line["event"] for line in logs if "everybody" not in line["event"]]
     assert said == ["tokens not reread; the former ones stay in force"] * 2 + ["tokens reread"]
+    assert [f"there is no {file}; " in line.get("problem", "") for line in logs[:2]] == [False, True]
+    assert "Errno" not in str(logs)
     assert "short-secret" not in str(logs)
     assert EVENTS.upper() not in str(logs)

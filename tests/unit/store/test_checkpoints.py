@@ -221,7 +221,7 @@ def test_a_newer_programs_checkpoint_is_passed_over(full: CheckpointStore) -> No
     """A server that was not upgraded yet keeps serving what it understands."""
     folder = full.path / "checkpoints" / IDS[4]
     values = full.manifest(IDS[4]).model_dump(mode="json")
-    files = {"manifest.json": seal({**values, "format_version": 2, "files": {}})}
+    files = {"manifest.json": seal({**values, "format_version": 3, "files": {}})}
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / "manifest.json").write_bytes(files["manifest.json"])

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import CheckpointDamagedError
 from service.records import Partition
 from service.store.ledger import Ledger, Place, Rows
 
@@ -106,6 +105,7 @@ def test_the_oldest_goes_first(tmp_path: Path) -> None:
         offset = int(ends[-1])
     size = sum(file.stat().st_size for file in tmp_path.iterdir())
     assert 2**14 <= size < 2**14 + 2 * 2**12
+    assert ledger.problems(place) == []
     found = read(ledger, place)
     assert found[0][2] > 0
     assert found[-1][3] == offset - 1
@@ -113,16 +113,23 @@ def test_the_oldest_goes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 5, 9, 20, -1])
-def test_a_flipped_byte_is_noticed(tmp_path: Path, at: int) -> None:
-    """In the header or in the body of a frame."""
+def test_a_flipped_byte_costs_one_frame_and_is_named(tmp_path: Path, at: int) -> None:
+    """In the header or in the body; what was appended before and after it is still told, and damage is not copied."""
     ledger = begun(tmp_path)
-    place = ledger.append(PARTITIONS, rows((0, 0, 0, 9)))
+    first = ledger.append(PARTITIONS, rows((0, 0, 0, 9)))
+    second = ledger.append(PARTITIONS, rows((0, 0, 10, 19)))
+    place = ledger.append(PARTITIONS, rows((0, 0, 20, 29)))
     (file,) = tmp_path.iterdir()
     data = bytearray(file.read_bytes())
-    data[at] ^= 0x40
+    data[first.end + at if at >= 0 else second.end + at] ^= 0x40
     file.write_bytes(data)
-    with pytest.raises(CheckpointDamagedError, match="damaged at byte 0"):
-        read(ledger, place)
+    assert read(ledger, place) == [(PARTITIONS[0], 0, 0, 9), (PARTITIONS[0], 0, 20, 29)]
+    (told,) = ledger.problems(place)
+    assert f"damaged, bytes {first.end} to {second.end}" in told
+    follower = begun(tmp_path, place, fence=2)
+    end = follower.append(PARTITIONS, rows((0, 0, 30, 39)))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert len(read(follower, end)) == 3
 
 
 def test_a_ledger_that_somebody_removed_goes_on(tmp_path: Path) -> None:
@@ -131,8 +138,10 @@ def test_a_ledger_that_somebody_removed_goes_on(tmp_path: Path) -> None:
     for file in tmp_path.iterdir():
         file.unlink()
     second = begun(tmp_path, place, fence=2)
-    place = second.append(PARTITIONS, rows((0, 0, 10, 19)))
-    assert read(second, place) == [(PARTITIONS[0], 0, 10, 19)]
+    assert second.problems(place) == [f"{tmp_path}: bytes 0 to {place.end} are missing"]
+    after = second.append(PARTITIONS, rows((0, 0, 10, 19)))
+    assert read(second, after) == [(PARTITIONS[0], 0, 10, 19)]
+    assert second.problems(after) == [f"{tmp_path}: bytes 0 to {place.end} are missing"]
 
 
 def test_a_ledger_cut_short_goes_on_behind_the_gap(tmp_path: Path) -> None:
@@ -143,7 +152,10 @@ def test_a_ledger_cut_short_goes_on_behind_the_gap(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[: kept.end])
     second = begun(tmp_path, place, fence=2)
+    lost = second.problems(place)
+    assert lost == [f"{tmp_path}: bytes {kept.end} to {place.end} are missing"]
     place = second.append(PARTITIONS, rows((0, 0, 20, 29)))
+    assert second.problems(place) == lost
     assert read(second, place) == [(PARTITIONS[0], 0, 0, 9), (PARTITIONS[0], 0, 20, 29)]
 
 
@@ -156,3 +168,15 @@ def test_a_write_that_failed_leaves_nothing(tmp_path: Path) -> None:
         half.write(b"FRL1 half a frame")
     place = ledger.append(PARTITIONS, rows((0, 0, 10, 19)))
     assert read(ledger, place) == [(PARTITIONS[0], 0, 0, 9), (PARTITIONS[0], 0, 10, 19)]
+
+
+def test_starts_that_die_before_they_save_leave_no_files_for_good(tmp_path: Path) -> None:
+    """The first one that lives takes away what its predecessors wrote and what does not count."""
+    place = begun(tmp_path, fence=1).append(PARTITIONS, rows((0, 0, 0, 9)))
+    for fence in range(2, 12):
+        begun(tmp_path, place, fence).append(PARTITIONS, rows((0, 0, 10, 10 + fence)))
+    survivor = begun(tmp_path, place, fence=12)
+    end = survivor.append(PARTITIONS, rows((0, 1, 10, 19)))
+    survivor.drop_merged()
+    assert len(list(tmp_path.iterdir())) == 1
+    assert read(survivor, end) == [(PARTITIONS[0], 0, 0, 9), (PARTITIONS[0], 1, 10, 19)]

@@ -30,8 +30,8 @@ def test_a_manifest_survives_plain_json(make_checkpoint: MakeCheckpoint) -> None
 
 def test_a_newer_format_is_refused_with_what_to_do(make_checkpoint: MakeCheckpoint) -> None:
     """Even if it has keys that this version does not know."""
-    with pytest.raises(StoreError, match=r"^m: has format 2, this Freshet reads up to 1; upgrade Freshet$"):
-        Manifest.parse(values(make_checkpoint, format_version=2, novelty=1), "m")
+    with pytest.raises(StoreError, match=r"^m: has format 3, this Freshet reads up to 2; upgrade Freshet$"):
+        Manifest.parse(values(make_checkpoint, format_version=3, novelty=1), "m")
 
 
 @pytest.mark.parametrize(
