@@ -153,6 +153,19 @@ def test_a_replay_sends_one_of_the_copies_of_a_record(kind: Kind) -> None:
     assert replay_dead_letters(settings).sent == 0
 
 
+def test_a_replay_remembers_letters_within_bounds(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies that lie farther apart than it remembers are sent again: rather twice than without a bound on memory."""
+    monkeypatch.setattr(dead_letter_replay, "REMEMBERED_LETTERS", 1)
+    settings = settings_of(kind)
+    send(settings, b"one", b"two")
+    source = open_source(settings)
+    [batch] = read(source, 2)
+    source.close()
+    write(settings, [batch], [Refusal(index, "not_json", "") for index in (0, 0, 1, 0)])
+    replayed = replay_dead_letters(settings)
+    assert (replayed.sent, replayed.copies) == (3, 1)
+
+
 def test_a_replay_of_one_reason_leaves_the_others_for_later(kind: Kind) -> None:
     """Filtered and unfiltered replays, in any order, send every letter exactly once."""
     settings = settings_of(kind)

@@ -97,6 +97,6 @@ def test_depth_counts_from_the_outermost_bracket(
 
 def test_an_empty_list_is_said_to_be_empty(tmp_path: Path) -> None:
     """Its form is right, so the form is not what is explained."""
-    with pytest.raises(ProblemError, match="^instances is empty; at least one") as caught:
+    with pytest.raises(ProblemError, match=r"^instances is empty; at least one") as caught:
         list_in(b'{"instances": []}', "instances", settings_in(tmp_path))
     assert [(error.pointer, error.detail) for error in caught.value.errors] == [("/instances", "empty")]

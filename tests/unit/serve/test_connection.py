@@ -1,110 +1,16 @@
 """Connections by raw sockets: clients that are slow, silent, too many, or speak no HTTP."""
 
-import json
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from service.observer import Observer
 from service.serve import connection
-from service.serve.connection import Limits
-from service.serve.middleware import Watched
-from tests.unit.serve.builders import LIMITS, answering
+from tests.unit.serve.builders import LIMITS
+from tests.unit.serve.dialling import GET, LARGE_BYTES, POST, answer, listening, problem_in, trickle, until_closed
 
 SHORT = 0.3
-GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n"
-POST = b"POST /whole HTTP/1.1\r\nHost: localhost\r\n"
-LARGE_BYTES = 32 * 2**20
-
-
-async def quick(_: Request) -> Response:
-    """Answer without looking at the body."""
-    return PlainTextResponse("quick")
-
-
-async def whole(request: Request) -> Response:
-    """Answer with the size of the body, once it is there."""
-    return PlainTextResponse(f"{len(await request.body())} bytes")
-
-
-async def large(_: Request) -> Response:
-    """Answer with more than any buffer between us and the client holds."""
-    return PlainTextResponse(b"x" * LARGE_BYTES)
-
-
-Dial = Callable[[], socket.socket]
-
-
-@contextmanager
-def listening(limits: Limits = LIMITS, app: Starlette | None = None) -> Iterator[Dial]:
-    """Run the routes above, or another application; yield what opens a connection to it."""
-    opened: list[socket.socket] = []
-    routes = [Route("/quick", quick, methods=["GET", "POST"]), Route("/whole", whole, methods=["POST"])]
-    app = app or Starlette(routes=[*routes, Route("/large", large)])
-    app.add_middleware(Watched, observer=Observer())
-    with answering(app, limits) as client:
-        address = client.base_url.host, client.base_url.port
-
-        def dial() -> socket.socket:
-            opened.append(socket.create_connection(address, timeout=30))
-            return opened[-1]
-
-        try:
-            yield dial
-        finally:
-            for one in opened:
-                one.close()
-
-
-def trickle(sock: socket.socket) -> None:
-    """Send a byte now and then, until the server has closed."""
-    for _ in range(10_000):
-        sock.sendall(b" ")
-        time.sleep(0.005)
-
-
-def until_closed(sock: socket.socket) -> bytes:
-    """Return what comes until the server closes; a reset, for data it never read, is a close too."""
-    found = b""
-    try:
-        while part := sock.recv(65_536):
-            found += part
-    except ConnectionError:
-        pass
-    return found
-
-
-def answer(sock: socket.socket) -> bytes:
-    """Return one answer's head and what came with it, on a connection that stays open."""
-    found = b""
-    while b"\r\n\r\n" not in found or not found.endswith((b"quick", b"bytes", b"}")):
-        part = sock.recv(65_536)
-        assert part, found
-        found += part
-    return found
-
-
-def problem_in(raw: bytes, status: int) -> dict[str, Any]:
-    """Return the problem details of a raw answer, having checked that it closes and has an id."""
-    head, _, body = raw.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status), raw
-    lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-    assert lines[b"content-type"] == b"application/problem+json"
-    assert lines[b"connection"] == b"close"
-    problem: dict[str, Any] = json.loads(body)
-    assert problem["status"] == status
-    assert problem["request_id"].encode() == lines[b"x-request-id"]
-    return problem
 
 
 def test_a_silent_client_is_hung_up_on() -> None:
@@ -237,21 +143,6 @@ def test_what_is_no_http_is_a_400(sent: bytes) -> None:
         sock.sendall(sent)
         assert "secret" not in problem_in(until_closed(sock), 400)["detail"]
     assert [line for line in logs if line["log_level"] == "error"] == []
-
-
-def test_a_body_in_crumbs_is_refused() -> None:
-    """Thousands of tiny chunks would cost everybody else their turn; as many of a decent size are fine."""
-    begin = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-    with listening() as dial:
-        sock = dial()
-        sock.sendall(begin + b"1\r\nx\r\n" * 2_000)
-        assert "small pieces" in problem_in(until_closed(sock), 400)["detail"]
-        sock = dial()
-        for _ in range(2):  # each request begins anew
-            sock.sendall(begin + (b"80\r\n" + b"x" * 128 + b"\r\n") * 2_000 + b"0\r\n\r\n")
-            assert b"256000 bytes" in answer(sock)
-        sock.sendall(begin + b"1\r\nx\r\n" * 900 + b"0\r\n\r\n")
-        assert b"900 bytes" in answer(sock)
 
 
 def test_no_http_after_a_request_does_not_spoil_its_answer() -> None:

@@ -1,4 +1,4 @@
-"""Where a request ends and what it asks for, as connections take it: bodies of two lengths, versions, whole URLs."""
+"""What is taken off a connection and what is not: bodies of two lengths or in crumbs, versions, whole URLs."""
 
 import pytest
 from starlette.applications import Starlette
@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.unit.serve.test_connection import GET, POST, answer, listening, problem_in, until_closed
+from tests.unit.serve.dialling import GET, POST, answer, listening, problem_in, trickle, until_closed
 
 LENGTH, CHUNKED = b"Content-Length: 4", b"Transfer-Encoding: chunked"
 TWO_ENDS = {
@@ -25,7 +25,7 @@ SMUGGLED = b"0\r\n\r\n" + GET
 
 @pytest.mark.parametrize("headers", TWO_ENDS.values(), ids=TWO_ENDS)
 def test_a_length_together_with_chunks_is_a_400_and_the_end(headers: list[bytes]) -> None:
-    """Where a proxy may see another end than we do, nothing that follows is a request: not sent along, and not later."""
+    """A proxy may see another end than we do: nothing that follows is answered, neither sent along nor later."""
     with listening() as dial:
         sock = dial()
         sock.sendall(POST + b"\r\n".join(headers) + b"\r\n\r\n" + SMUGGLED * 3)
@@ -33,8 +33,7 @@ def test_a_length_together_with_chunks_is_a_400_and_the_end(headers: list[bytes]
         assert "together with" in problem_in(found, 400)["detail"]
         assert found.count(b"HTTP/1.1 ") == 1
         with pytest.raises(ConnectionError):
-            for _ in range(10_000):
-                sock.sendall(GET)
+            trickle(sock, GET)
 
 
 def test_a_length_together_with_chunks_ends_a_connection_that_served_already() -> None:
@@ -56,6 +55,21 @@ def test_a_body_with_one_end_leaves_the_connection_open(header: bytes) -> None:
         for _ in range(2):
             sock.sendall(POST + header)
             assert b"4 bytes" in answer(sock)
+
+
+def test_a_body_in_crumbs_is_refused() -> None:
+    """Thousands of tiny chunks would cost everybody else their turn; as many of a decent size are fine."""
+    begin = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(begin + b"1\r\nx\r\n" * 2_000)
+        assert "small pieces" in problem_in(until_closed(sock), 400)["detail"]
+        sock = dial()
+        for _ in range(2):  # each request begins anew
+            sock.sendall(begin + (b"80\r\n" + b"x" * 128 + b"\r\n") * 2_000 + b"0\r\n\r\n")
+            assert b"256000 bytes" in answer(sock)
+        sock.sendall(begin + b"1\r\nx\r\n" * 900 + b"0\r\n\r\n")
+        assert b"900 bytes" in answer(sock)
 
 
 @pytest.mark.parametrize("version", [b"0.9", b"1.2", b"2.0", b"3.0"])
