@@ -44,6 +44,7 @@ def test_the_librarys_log_is_heard_at_debug_only() -> None:
 def test_a_missing_topic_floods_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """Not even at debug: kafka-python says so ten times a second. What else it says of topics is heard."""
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="kafka")  # whatever was quietened before
     quieten()
     cluster = ClusterMetadata()
     cluster.set_topics(["away"])
