@@ -18,11 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from service.ingest.decode import Decoder
+from service.ingest.decode import Decoded, Decoder
 from service.ingest.kafka import KafkaSource
 from service.learner.learner import Learner
 from service.learner.roles import LEAD, Lineage, Standing, model_of
 from service.observer import Observer
+from service.records import RecordBatch
 from service.settings import Settings
 from service.train.fit import train_round
 from tests.broker import Broker, open_broker
@@ -65,6 +66,12 @@ def raw(broker: Broker, topic: str) -> float:
     return (seen - first) / seconds
 
 
+def take_in(learner: Learner, batch: RecordBatch, decoded: Decoded) -> None:
+    """Do as the trainer does with a decoded batch."""
+    refused = [refusal.index for refusal in decoded.refusals]
+    learner.take_in(batch.source, batch.offsets, refused, decoded.examples)
+
+
 def learner_with_four_models(broker: Broker, topic: str) -> Learner:
     """Return a learner in whose roles stand four models of the default architecture, none of them shared."""
     tree = {
@@ -80,7 +87,7 @@ def learner_with_four_models(broker: Broker, topic: str) -> Learner:
     decoder = Decoder(learner.settings, learner.columns, learner.categories, learner.labels, lambda: 2**43)
     while learner.due(0.0) is None:
         for batch in source.poll(BATCH, 1.0):
-            learner.absorb(decoder.decode(batch).examples)
+            take_in(learner, batch, decoder.decode(batch))
     source.close()
     given = learner.begin_round("first_events", 0.0)
     _, candidate = learner.conclude(train_round(given))
@@ -99,18 +106,19 @@ def pipeline(broker: Broker, topic: str) -> float:
     learner = learner_with_four_models(broker, topic)
     source = KafkaSource(learner.settings.source, [topic], f"bench-{time.time_ns()}")
     decoder = Decoder(learner.settings, learner.columns, learner.categories, learner.labels, lambda: 2**43)
+    learner.positions.clear()  # the topic is read from its beginning once more
     before = learner.counts["accepted"]
     seen = 0
     while not seen:
         for batch in source.poll(BATCH, 1.0):
-            learner.absorb(decoder.decode(batch).examples)
+            take_in(learner, batch, decoder.decode(batch))
             seen += len(batch)
     gc.collect()
     gc.freeze()
     began, first = time.perf_counter(), seen
     while seen < EVENTS:
         for batch in source.poll(BATCH, 1.0):
-            learner.absorb(decoder.decode(batch).examples)
+            take_in(learner, batch, decoder.decode(batch))
             seen += len(batch)
     seconds = time.perf_counter() - began
     source.close()
