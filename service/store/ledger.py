@@ -21,6 +21,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from service.errors import CheckpointDamagedError
 from service.records import IntArray, Partition
 from service.store.files import discard, make_folder, store_errors, sync_folder, write_all
 
@@ -116,15 +117,19 @@ class Ledger:
     def read(self, until: Place) -> Iterator[tuple[list[Partition], Rows]]:
         """Yield the runs before a place, oldest first, as they were appended, each with its list of partitions.
 
-        What is missing or damaged is passed over; ``problems`` names it.
+        What is missing or damaged is passed over; ``problems`` names it. Raises CheckpointDamagedError for whole bytes
+        that make no sense.
         """
         for segment in self._segments(until):
             for piece in _scan(_bytes_of(segment)):
-                if piece.found is not None:
-                    yield piece.found
+                if piece.payload is not None:
+                    yield _read(piece.payload, segment.file)
 
     def problems(self, until: Place) -> list[str]:
-        """Return in words what is missing before a place, or damaged; not what went because of ``max_bytes``."""
+        """Return in words what is missing before a place, or damaged; not what went because of ``max_bytes``.
+
+        Looks at lengths and CRCs alone, so that a trainer can ask for it at its start.
+        """
         told = []
         expected = 0
         for segment in self._segments(until):
@@ -188,36 +193,39 @@ def _bytes_of(segment: _Segment) -> bytes:
 class _Piece(NamedTuple):
     begin: int
     end: int
-    found: tuple[list[Partition], Rows] | None
+    payload: bytes | None
 
 
 def _scan(data: bytes) -> Iterator[_Piece]:
-    """Yield the frames of a segment, and in between them, without anything found, what is none."""
+    """Yield the frames of a segment, and in between them, without a payload, what is none."""
     at = 0
     while at < len(data):
-        found, end = _frame(data, at)
-        if found is None:
-            end = data.find(_MAGIC, at + 1)
-            end = len(data) if end < 0 else end
-        yield _Piece(at, end, found)
+        payload = _payload(data, at)
+        end = data.find(_MAGIC, at + 1) if payload is None else at + _HEADER.size + len(payload)
+        end = len(data) if end < 0 else end
+        yield _Piece(at, end, payload)
         at = end
 
 
 def _holes(pieces: Iterable[_Piece]) -> Iterator[tuple[int, int]]:
-    return ((piece.begin, piece.end) for piece in pieces if piece.found is None)
+    return ((piece.begin, piece.end) for piece in pieces if piece.payload is None)
 
 
-def _frame(data: bytes, at: int) -> tuple[tuple[list[Partition], Rows] | None, int]:
-    """Return what the frame at a byte holds and where it ends; None where there is no whole frame."""
+def _payload(data: bytes, at: int) -> bytes | None:
+    """Return what the frame at a byte holds, None where there is no whole frame."""
+    if len(data) - at < _HEADER.size:
+        return None
+    magic, length, crc = _HEADER.unpack_from(data, at)
+    payload = data[at + _HEADER.size : at + _HEADER.size + length]
+    return payload if magic == _MAGIC and len(payload) == length and zlib.crc32(payload) == crc else None
+
+
+def _read(payload: bytes, file: Path) -> tuple[list[Partition], Rows]:
     try:
-        magic, length, crc = _HEADER.unpack_from(data, at)
-        end = at + _HEADER.size + length
-        payload = data[at + _HEADER.size : end]
-        if magic == _MAGIC and len(payload) == length and zlib.crc32(payload) == crc:
-            return _decode(zlib.decompress(payload)), end
-    except (struct.error, zlib.error, ValueError, KeyError, TypeError):
-        pass
-    return None, at
+        return _decode(zlib.decompress(payload))
+    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        message = f"{file}: damaged, whole bytes that make no sense ({error})"
+        raise CheckpointDamagedError(message) from None
 
 
 def _encode(partitions: Sequence[Partition], rows: Rows) -> bytes:
