@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench fuzz fuzz-http lock clean
+.PHONY: demo test lint bench bench-learning fuzz fuzz-http lock clean
 
 demo: $(READY)  ## 20,000 events of a drifting stream on the embedded log; prints where to look, and ends
 	$(BIN)/freshet demo --events 20000 --rate 2000
@@ -22,8 +22,13 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## every script of benchmarks/, one after the other
-	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(READY)  ## rates, gaps, memory and restart, one after the other
+	set -e; for name in ingest memory poll_gap restart; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
+
+STREAMS ?= streams
+bench-learning: $(READY)  ## accuracy beside the peers', and all else that docs/LEARNING.md claims: STREAMS=DIR; hours
+	test -e $(STREAMS) || $(BIN)/python benchmarks/streams.py $(STREAMS)
+	$(BIN)/python benchmarks/learning.py $(STREAMS)
 
 fuzz: $(READY)  ## 1,000,000 records through ingest and 100,000 files of a store; FRESHET_FUZZ_RECORDS, _FILES and _SEED change that
 	$(BIN)/python -m tests.fuzz

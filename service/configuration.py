@@ -100,8 +100,8 @@ def require_schema(settings: Settings) -> None:
     """Raise ConfigurationError unless the settings name at least one feature."""
     if not settings.schema_.names:
         message = (
-            "schema: no features are configured; name them under schema.numeric, schema.categorical or "
-            "schema.boolean (`freshet init FILE --label COLUMN` writes a configuration from a data file)"
+            "schema: no features are configured; name them under schema.numeric, schema.categorical, schema.boolean "
+            "or schema.vector (`freshet init FILE --label COLUMN` writes a configuration from a data file)"
         )
         raise ConfigurationError(message)
 

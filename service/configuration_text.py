@@ -42,13 +42,14 @@ def _annotated(tree: Mapping[str, Any], comments: Mapping[str, str], above: str,
         path = f"{above}.{key}" if above else key
         if path in comments:
             yield from (f"{indent}# {line}" if line else "" for line in comments[path].splitlines())
+        name = _inline(key)  # a feature may be called what YAML takes for something else
         if isinstance(value, Mapping) and value:
-            yield f"{indent}{key}:"
+            yield f"{indent}{name}:"
             yield from _annotated(value, comments, path, indent + "  ")
             continue
-        line = f"{indent}{key}: {_inline(value)}"
+        line = f"{indent}{name}: {_inline(value)}"
         if isinstance(value, Sequence) and not isinstance(value, str) and len(line) > WIDTH:
-            yield f"{indent}{key}:"
+            yield f"{indent}{name}:"
             yield from (f"{indent}  - {_inline(item)}" for item in value)
         else:
             yield line

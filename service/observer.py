@@ -7,7 +7,17 @@ from service.records import Examples, Scores
 
 MODEL_ROLES = ("champion", "challenger", "previous", "frozen")
 ROUND_OUTCOMES = ("promoted", "rejected", "failed", "rolled_back")
-TRIGGER_REASONS = ("first_events", "new_events", "elapsed", "window_full")
+DRIFT_KINDS = ("data", "prediction", "concept")
+SUSPICION_TURNS = ("entered", "confirming", "doubted", "changed", "noise", "expired")
+TRIGGER_REASONS = (
+    "first_events",
+    "new_events",
+    "window_full",
+    "drift_alarm",
+    "score_fall",
+    "staleness",
+    "elapsed",
+)
 ROUND_PHASES = ("prepare", "train", "validate", "publish")
 WORKER_RESTART_CAUSES = ("crash", "hang", "deadline")
 DEAD_LETTER_OUTCOMES = ("sent", "failed")
@@ -46,7 +56,7 @@ class Observer:
         """Whether no round may begin because too many have failed."""
 
     def scored(self, examples: Examples, scores: dict[str, Scores]) -> None:
-        """Arriving events were scored, before they were learnt, by each model role there is."""
+        """Arriving events were scored, before they were learnt, by each model role there is and by ``baseline``."""
 
     def evicted_unlearnt(self, events: int) -> None:
         """``events`` learnable events had left the window before any round trained on them."""
@@ -58,10 +68,26 @@ class Observer:
         """Mean loss and mean error of a model role over the last ``window.events`` scored events."""
 
     def drifted(self, feature: str, kind: str, score: float) -> None:
-        """A drift score of one feature, for example kind ``psi``."""
+        """A drift score of one feature, for example kind ``psi``; the pairs are those of ``drift.monitor.watched``."""
+
+    def alarmed(self, kind: str, feature: str | None, score: float, event: int) -> None:
+        """Drift of one of DRIFT_KINDS was found with this event, counted among all accepted.
+
+        ``score`` is a population stability index in nats, of the ``feature`` if it is data drift; of a concept drift it
+        is the rise of the champion's error in standard deviations of one error.
+        """
 
     def triggered(self, reason: str) -> None:
         """A round of training was called for."""
+
+    def charged(self, cpu_seconds: float) -> None:
+        """The training of a round has cost so much processor time."""
+
+    def awaited(self, unserved_seconds: float, spacing: float) -> None:
+        """The oldest learnable event that the champion was not trained on is so old, 0 without any.
+
+        Rounds are spaced ``spacing`` times as wide as usual, since those before brought nothing.
+        """
 
     def phase_ended(self, phase: str, seconds: float) -> None:
         """One phase of a round took this long."""
@@ -73,7 +99,10 @@ class Observer:
         """Mean loss of a role on a held-out slice (``recent``, ``memory``)."""
 
     def decided(self, decision: str, reason: str) -> None:
-        """The gate decided ``promote`` or ``reject``."""
+        """The gate decided ``promote``, ``reject`` or ``rollback``."""
+
+    def suspected(self, what: str) -> None:
+        """A suspicion that what arrives is noise took a turn, one of SUSPICION_TURNS."""
 
     def round_ended(self, outcome: str) -> None:
         """A round ended, with one of ROUND_OUTCOMES."""

@@ -20,11 +20,13 @@ from service.errors import LeaseHeldError, StoreError, TableError
 from service.ingest.connect import open_sink
 from service.ingest.dead_letters import DeadLetters
 from service.ingest.decode import Decoder
+from service.learner.admission import require_model
 from service.learner.candidate import Candidate
+from service.learner.given import begin_from_weights
 from service.learner.learner import Learner
 from service.observer import Observer
 from service.records import Examples, Partition, RecordBatch
-from service.settings import BINARY_CLASSES, Settings
+from service.settings import BINARY_CLASSES, Member, Settings
 from service.store.lease import Lease
 from service.store.lease_keeper import LeaseKeeper
 from service.table_events import check_columns, to_event
@@ -51,6 +53,7 @@ def pretrain(settings: Settings, file: Path) -> dict[str, Any]:
     LeaseHeldError when a trainer is at work.
     """
     require_schema(settings)
+    require_model(settings)
     table = read_table(file)
     check_columns(table, settings)
     recorded_ms = int(file.stat().st_mtime * 1_000)
@@ -73,6 +76,7 @@ def pretrain_events(
             publisher = Publisher(settings, lease, fence, letters, Observer())
             _refuse_a_second_start(settings, publisher)
             learner, refused = _read(events, settings, recorded_ms)
+            begin_from_weights(learner)
             _require_labels(learner, origin, refused)
             candidate = _fit(learner)
             checkpoint_id = publisher.checkpoints.new_id(0)
@@ -118,13 +122,24 @@ def _read(events: Iterable[dict[str, Any]], settings: Settings, recorded_ms: int
         while len(parts) > 1 and sum(map(len, parts[1:])) >= MOST_EVENTS:
             reader.absorb(parts.pop(0))
     room = max(sum(map(len, parts)), settings.window.events)
-    wide = settings.model_copy(update={"window": settings.window.model_copy(update={"events": room})})
+    wide = settings.model_copy(
+        update={
+            "window": settings.window.model_copy(update={"events": room}),
+            "train": settings.train.model_copy(update={"portfolio": _on_all(settings, room)}),
+        }
+    )
     learner = Learner(wide, Observer())
     learner.categories, learner.labels, learner.statistics = reader.categories, reader.labels, reader.statistics
     for part in parts:
         learner.absorb(part)
     learner.counts["accepted"] += reader.counts["accepted"]
     return learner, refused
+
+
+def _on_all(settings: Settings, events: int) -> tuple[Member, ...]:
+    """Return the portfolio's members, each trained on all that there is."""
+    members = settings.train.members(events)
+    return tuple(one.model_copy(update={"window_events": events}) for one in members)
 
 
 def _batches(events: Iterable[dict[str, Any]], recorded_ms: int) -> Iterator[RecordBatch]:
@@ -154,6 +169,7 @@ def _fit(learner: Learner) -> Candidate:
     passes = PASSES * learner.holdings.sizes[0] // train.batch_size
     patient = {
         "first_steps": max(train.first_steps, passes),
+        "steps": max(train.first_steps, passes),  # of one that begins from given weights
         "stopping_patience": max(PATIENCE, train.stopping_patience),
     }
     learner.settings = learner.settings.model_copy(update={"train": train.model_copy(update=patient)})

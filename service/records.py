@@ -84,9 +84,9 @@ REWOUND = len(FATES)
 class Examples:
     """Labelled events as columns, n rows.
 
-    ``numbers`` [n, numeric + boolean] float64, NaN where missing, booleans as 0 and 1; ``codes`` [n, categorical]
-    int64 from the vocabulary (0 missing, 1 unknown); ``targets`` [n] float64, the label's index or the regression
-    value; ``timestamps_ms`` [n] int64; ``keys`` [n] uint64, a stable hash of the event's identity.
+    ``numbers`` [n, width] float64: numeric, boolean (0 and 1), then the elements of vectors, NaN where missing;
+    ``codes`` [n, categorical] int64 from the vocabulary (0 missing, 1 unknown); ``targets`` [n] float64, the label's
+    index or the regression value; ``timestamps_ms`` [n] int64; ``keys`` [n] uint64, a stable hash of the identity.
     """
 
     numbers: FloatArray
@@ -125,15 +125,18 @@ class Scores:
     """How well one model predicted n events before learning any of them.
 
     ``losses`` [n] float64: log-loss in nats, or squared error in squared label units; ``errors`` [n] float64: 1 for a
-    wrong label and 0 for a right one, or the absolute error in label units.
+    wrong label and 0 for a right one, or the absolute error in label units; ``predicted`` [n] float64: the index of
+    the likeliest label, or the value, None where only the scores were kept.
     """
 
     losses: FloatArray
     errors: FloatArray
+    predicted: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.losses)
 
     def take(self, rows: IntArray | BoolArray | slice) -> "Scores":
         """Return the chosen rows, in that order."""
-        return Scores(self.losses[rows], self.errors[rows])
+        predicted = None if self.predicted is None else self.predicted[rows]
+        return Scores(self.losses[rows], self.errors[rows], predicted)

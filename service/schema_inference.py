@@ -5,12 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Literal, Self
 
 from service.errors import TableError
 from service.settings import BINARY_CLASSES, Schema, Task, label_text
-from service.table_events import BOOLEANS, PASSED_ON
+from service.table_events import BOOLEANS, PASSED_ON, vector
 from service.tables import Row, Table, is_missing, listed, parse_number
 
 INFERRED_ROWS = 1_000
@@ -38,7 +38,8 @@ class Column:
     """One column over the rows looked at: its values that are not missing, and what they could be.
 
     ``numbers``: those that are numbers; ``texts``: those that are not; ``booleans``: how many can be true or false;
-    ``padded``: the first that has a leading zero, as codes and no quantities do.
+    ``padded``: the first that has a leading zero, as codes and no quantities do; ``length``: that of all values, if
+    they are lists of equally many numbers.
     Text of CSV and Parquet may spell a number or a boolean; in JSON Lines it is text, as it would be on the wire.
     """
 
@@ -49,6 +50,7 @@ class Column:
     booleans: int
     missing: int
     padded: str | None
+    length: int | None
 
     @classmethod
     def of(cls, name: str, rows: Sequence[Row]) -> Self:
@@ -64,6 +66,7 @@ class Column:
             booleans=sum(_is_boolean(value, row) for value, row in kept),
             missing=len(rows) - len(kept),
             padded=next((value for value, row in kept if _is_padded(value, row)), None),
+            length=_length([value if row.wire else vector(value) for value, row in kept]),
         )
 
     @property
@@ -87,16 +90,21 @@ def infer(table: Table, label: str, task: Task | None = None) -> Inference:
     task = task or _task(target)
     labels = _labels(target, task, warnings)
     kinds: dict[Kind, list[str]] = {"numeric": [], "categorical": [], "boolean": []}
+    vectors: dict[str, int] = {}
     nullable = []
     for name in table.columns:
         if name == label:
             continue
         column = Column.of(name, rows)
-        kind = _kind(column, warnings)
-        if kind is not None:
+        if column.length is not None and name not in PASSED_ON:
+            vectors[name] = column.length
+        else:
+            kind = _kind(column, warnings)
+            if kind is None:
+                continue
             kinds[kind].append(name)
-            nullable += [name] if column.missing else []
-    if not any(kinds.values()):
+        nullable += [name] if column.missing else []
+    if not vectors and not any(kinds.values()):
         raise TableError(
             f"{table.path}: no column but {label!r} can be a feature; its columns are {listed(table.columns)}"
         )
@@ -104,6 +112,7 @@ def infer(table: Table, label: str, task: Task | None = None) -> Inference:
         numeric=tuple(kinds["numeric"]),
         categorical=tuple(kinds["categorical"]),
         boolean=tuple(kinds["boolean"]),
+        vector=vectors,
         nullable=tuple(nullable),
         label=label,
         labels=labels,
@@ -148,10 +157,12 @@ def _reason_to_leave_out(column: Column) -> str | None:
     if not column.values:
         return "is empty and left out"
     if any(isinstance(value, list | dict) for value in column.values):
-        return "holds lists or objects and is left out"
+        return "holds lists or objects and is left out (a vector needs equally many numbers in every row)"
     all_differ = len(column.distinct) == len(column.values) >= LEAST_ROWS_OF_IDENTIFIER
     if column.name.lower() == "id" or (all_differ and not column.numbers):
         return "looks like an identifier and is left out"
+    if all_differ and not column.texts and all(two - one == 1 for one, two in pairwise(column.numbers)):
+        return "counts the rows, as an identifier does, and is left out"
     return None
 
 
@@ -187,6 +198,15 @@ def _as_number(value: Any, row: Row) -> float | None:  # noqa: ANN401 - a cell m
     if isinstance(value, str):
         return None if row.wire else parse_number(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _length(values: Sequence[Any]) -> int | None:
+    """Return how long all values are, None unless they are lists of equally many numbers."""
+    if not values or not all(isinstance(value, list) for value in values):
+        return None
+    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for value in values for one in value)
+    lengths = {len(value) for value in values}
+    return lengths.pop() or None if numbers and len(lengths) == 1 else None
 
 
 def _is_padded(value: Any, row: Row) -> bool:  # noqa: ANN401 - a cell may hold anything

@@ -24,6 +24,7 @@ from service.ingest.source import TOO_LARGE
 from service.logs import configure_logs
 from service.metrics import ServerObserver
 from service.model.features import FeatureColumns
+from service.model.trial import require_module
 from service.model.vocabulary import Categories, Labels
 from service.observer import Observer
 from service.probes import listen, probe_routes
@@ -63,6 +64,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         require_schema(settings)
+        require_module(settings, weights=False)
         self._settings = settings
         observer = ServerObserver(answers=KNOWN_ANSWERS)
         store = CheckpointStore(settings.store.path, settings.store.keep)

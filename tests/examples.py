@@ -16,7 +16,7 @@ def settings_of(**sections: Any) -> Settings:
         "schema": {"numeric": ["a", "b"], "labels": ["no", "yes"]},
         "window": {"events": 200, "replay_events": 300},
         "trigger": {"every_events": 100},
-        "train": {"first_steps": 150, "steps": 30, "batch_size": 64, "model": {"hidden": [16]}},
+        "train": {"first_steps": 150, "steps": 30, "batch_size": 64, "portfolio": [], "model": {"hidden": [16]}},
     }
     for name, values in sections.items():
         tree[name] = {**tree.get(name, {}), **values} if isinstance(values, dict) else values

@@ -16,6 +16,7 @@ from service.cli.demo import demo
 from service.cli.files import pretrain, send
 from service.cli.init import init
 from service.cli.ledger import ledger
+from service.cli.replay import replay
 from service.cli.roles import run, serve, train
 from service.errors import FreshetError
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command(rich_help_panel=BEGIN)(demo)
 app.command(rich_help_panel=BEGIN)(init)
 app.command(rich_help_panel=BEGIN)(check)
+app.command(rich_help_panel=BEGIN)(replay)
 app.command(rich_help_panel=BEGIN)(pretrain)
 app.command(rich_help_panel=BEGIN)(send)
 app.command(rich_help_panel=OPERATE)(run)

@@ -30,10 +30,20 @@ def check(*, config: Config = None, overrides: Overrides = None, as_json: AsJson
         trouble = _trouble(path)
         if trouble is not None:
             tell(f"freshet: warning: {key}: {path} cannot be read now ({trouble})")
+    if ready and settings.train.model.module is not None:
+        _try_module(settings)
     if as_json:
         answer({"valid": True, "has_schema": ready, "configuration": tree})
     else:
         show(to_yaml(tree))
+
+
+def _try_module(settings: Settings) -> None:
+    """Make and try the user's own network; raises ConfigurationError for what is wrong with it."""
+    from service.model.trial import require_module  # noqa: PLC0415 - slow to import, and seldom needed
+
+    weights = settings.train.model.weights
+    require_module(settings, weights=weights is not None and weights.exists())
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -45,6 +55,8 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"source.kafka.security.{name}", path
     if settings.serve.tokens_file is not None:
         yield "serve.tokens_file", settings.serve.tokens_file
+    if settings.train.model.weights is not None:
+        yield "train.model.weights", settings.train.model.weights
 
 
 def _trouble(path: Path) -> str | None:

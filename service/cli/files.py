@@ -1,16 +1,13 @@
 """`freshet send` and `freshet pretrain`: data files as a stream, and as history."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.cli.options import AsJson, Config, Overrides, answer, at_least, load, tell
+from service.cli.progress import progress_bar
 
-Progress = Callable[[int, float], None]
 DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, JSON Lines or Parquet, one labelled event a row.")]
 
 
@@ -31,7 +28,7 @@ def send(
     settings = load(config, overrides, with_schema=True)
     from service.send import send_file  # noqa: PLC0415 - slow to import
 
-    with _progress_bar(f"to {settings.source.topic}") as progress:
+    with progress_bar(f"to {settings.source.topic}") as progress:
         sent = send_file(file, settings, rate=rate, progress=progress)
     refused = sum(sent.refused.values())
     if as_json:
@@ -64,24 +61,3 @@ def pretrain(file: DataFile, *, config: Config = None, overrides: Overrides = No
     result = run_pretrain(settings, file)
     if as_json:
         answer(result)
-
-
-@contextmanager
-def _progress_bar(title: str) -> Iterator[Progress]:
-    """Show progress on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _events, _share: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[events]:,} events"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=1.0, events=0)
-        yield lambda events, share: bar.update(task, completed=share, events=events)

@@ -48,7 +48,8 @@ def _rows(node: Node, definitions: Node, name: str) -> Iterator[str]:
         if _section(value, definitions) is None:
             path = f"{name}.{key}" if name else key
             default = json.dumps(value.get("default"))
-            yield f"| `{path}` | `{default}` | {_values(value)} | {value['description'].replace('|', chr(92) + '|')} |"
+            values, meaning = _values(value, definitions), value["description"].replace("|", chr(92) + "|")
+            yield f"| `{path}` | `{default}` | {values} | {meaning} |"
 
 
 def _section(value: Node, definitions: Node) -> Node | None:
@@ -57,14 +58,20 @@ def _section(value: Node, definitions: Node) -> Node | None:
     return definitions[reference_to] if reference_to else None
 
 
-def _values(value: Node) -> str:
+def _values(value: Node, definitions: Node) -> str:
     """Say which values a key takes."""
     if "anyOf" in value:
-        return " or ".join(_values(choice) for choice in value["anyOf"])
+        return " or ".join(_values(choice, definitions) for choice in value["anyOf"])
     if "enum" in value:
         return ", ".join(f"`{choice}`" for choice in value["enum"])
+    below = _section(value, definitions)
+    if below is not None:
+        keys = ", ".join(f"`{key}`" for key in below.get("properties", {}))
+        return f"mapping with {keys}" if keys else "anything"
     if value["type"] == "array":
-        return f"list of {_values(value['items'])}"
+        return f"list of {_values(value['items'], definitions)}"
+    if value["type"] == "object":
+        return f"mapping from names to {_values(value['additionalProperties'], definitions)}"
     names = {
         "integer": "whole number",
         "number": "number",

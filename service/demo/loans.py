@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from service.errors import FreshetError
 from service.settings import Schema
 
 SCHEMA = Schema(
@@ -18,10 +17,8 @@ CONCEPTS = (0, 6, 2, 8)
 
 def loans(seed: int, drift_every: int) -> Iterator[dict[str, Any]]:
     """Yield labelled loan applications without end, by another rule after every ``drift_every`` (Agrawal 1993)."""
-    try:
-        from river.datasets.synth import Agrawal  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise FreshetError("the demo's stream comes from river; install it: pip install 'freshet[demo]'") from None
+    from river.datasets.synth import Agrawal  # noqa: PLC0415 - a second of imports that no other command needs
+
     for block in count():
         concept = Agrawal(classification_function=CONCEPTS[block % len(CONCEPTS)], seed=seed + block)
         for values, group in concept.take(drift_every):

@@ -1,6 +1,7 @@
 """The demo's observer: the trainer's metrics, and the sums that its summary is made of."""
 
 from service.demo.loans import SCHEMA
+from service.drift.monitor import watched
 from service.metrics import TrainerObserver
 from service.records import Examples, Scores
 from service.validate.gate import DECISION_REASONS
@@ -10,7 +11,7 @@ class Tally(TrainerObserver):
     """The trainer's metrics, and beside them what the demo tells: accuracy over all and over the drifted events."""
 
     def __init__(self, first_drift: int) -> None:
-        super().__init__("binary", decisions=DECISION_REASONS, drift=[(name, "psi") for name in SCHEMA.numeric])
+        super().__init__("binary", decisions=DECISION_REASONS, drift=watched(SCHEMA))
         self.events = 0
         self.dead_lettered_events = 0
         self.rounds = {"started": 0, "promoted": 0, "rejected": 0, "failed": 0}
@@ -23,8 +24,9 @@ class Tally(TrainerObserver):
         super().scored(examples, scores)
         undrifted = min(max(self._first_drift - self.events, 0), len(examples))
         for role in self._wrong:
-            self._wrong[role] += float(scores[role].errors.sum())
-            self._wrong_drifted[role] += float(scores[role].errors[undrifted:].sum())
+            errors = scores.get(role, scores["baseline"]).errors  # before the first checkpoint all of them guess
+            self._wrong[role] += float(errors.sum())
+            self._wrong_drifted[role] += float(errors[undrifted:].sum())
         self.events += len(examples)
 
     def triggered(self, reason: str) -> None:

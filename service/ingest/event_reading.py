@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import numpy as np
@@ -45,7 +45,11 @@ def fast_decoder(columns: FeatureColumns, *, regression: bool) -> Callable[[byte
     It gives an object with ``features``, of which ``in_order`` makes a tuple, ``label``, ``ts`` and ``id``. Its caller
     makes sure that the bytes are UTF-8.
     """
-    kinds = (*(float for _ in columns.numeric), *(bool for _ in columns.boolean), *(str for _ in columns.categorical))
+    kinds: list[Any] = [float] * len(columns.numeric) + [bool] * len(columns.boolean)
+    for place in columns.vectors.values():
+        length = place.stop - place.start
+        kinds.append(Annotated[list[float], msgspec.Meta(min_length=length, max_length=length)])
+    kinds += [str] * len(columns.categorical)
     fields: list[Any] = []
     for index, (name, kind) in enumerate(zip(columns.names, kinds, strict=True)):
         fields.append((f"f{index}", kind | None, None) if name in columns.nullable else (f"f{index}", kind))

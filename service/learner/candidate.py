@@ -4,19 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.drift.reference import Reference
 from service.model.learned import LearnedModel
 from service.model.normaliser import Normaliser
 from service.records import Partition
 from service.train.round import Round
 from service.validate.gate import Decision
-from service.window.drift import Reference
 
 
 @dataclass(frozen=True)
 class Candidate:
     """What a round brought and the gate let pass, ready to be published.
 
-    ``follows`` tells, by partition, the offset after the last that it and its ancestors have learnt from.
+    ``follows`` tells, by partition, the offset after the last that it and its ancestors have learnt from. ``restores``
+    is the former checkpoint that is published anew, with a rollback.
     """
 
     given: Round
@@ -25,6 +26,7 @@ class Candidate:
     reference: Reference
     normaliser: Normaliser
     follows: Mapping[Partition, int]
+    restores: str | None = None
 
     def encoder_json(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside its weights, as plain values."""

@@ -1,64 +1,54 @@
 """What became of every offset that was taken in, as runs; learnable ones stay open until a round or eviction.
 
 Learnable events are numbered in order of arrival. The window holds the newest of them, so a round trains on an interval
-of numbers, and what falls between two rounds' intervals has left the window unlearnt.
+of numbers, and what falls between two rounds' intervals has left the window unlearnt. As long as learning may still be
+rolled back to a ``Moment``, nothing is settled that was open then.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.records import FATES, REWOUND, BoolArray, IntArray, Partition
-
-LEARNABLE, HELD_OUT, DEAD_LETTERED, ROLLED_BACK, EVICTED_UNLEARNT, NO_RECORD = range(len(FATES))
-
-NOBODY = -1
-"""In the place of a partition's index: an event of the window whose offset was given to another record since."""
+from service.learner.runs import (
+    EVICTED_UNLEARNT,
+    HELD_OUT,
+    LEARNABLE,
+    NO_RECORD,
+    NOBODY,
+    ROLLED_BACK,
+    Runs,
+    joined,
+    run_of,
+    split,
+    without,
+)
+from service.records import REWOUND, IntArray, Partition
 
 Column = NDArray[Any]
+Mark = tuple[int, int]
+"""Learnable events up to a number (excluded), behind those of the mark before it, have this fate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """Consecutive offsets of one fate, n runs in order of arrival.
+@dataclass(frozen=True)
+class Moment:
+    """Where fates stood, all in numbers of events since the state began.
 
-    ``sources`` [n] int64, an index into the list of partitions; ``fates`` [n] int64, an index into ``records.FATES``,
-    or REWOUND;
-    ``first`` and ``last`` [n] int64, both included.
+    ``arrived`` learnable and ``admitted`` (learnable and held-out) ones; up to ``marked`` the fate of learnable events
+    was known.
     """
 
-    sources: IntArray
-    fates: IntArray
-    first: IntArray
-    last: IntArray
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def take(self, rows: slice | BoolArray) -> "Runs":
-        """Return the chosen runs."""
-        return Runs(self.sources[rows], self.fates[rows], self.first[rows], self.last[rows])
-
-    @classmethod
-    def concatenate(cls, parts: Sequence["Runs"]) -> "Runs":
-        """Return all runs in order."""
-        empty = np.empty(0, dtype=np.int64)
-        columns = ("sources", "fates", "first", "last")
-        return cls(*(np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in columns))
-
-    @property
-    def learnable(self) -> IntArray:
-        """How many learnable events each run [n] holds."""
-        return np.where(self.fates == LEARNABLE, self.last - self.first + 1, 0)
+    arrived: int
+    admitted: int
+    marked: int
 
 
 class Fates:
     """Follows offsets from their arrival until their fate is settled.
 
-    Only learnable events are open, and no more of them than fit into the window, as of the last ``drain``.
+    Open are no more learnable events than fit into the window, as of the last ``drain``, and what may be rolled back.
     ``unlearnt`` counts the events that were evicted unlearnt, as far as drained.
     """
 
@@ -69,8 +59,10 @@ class Fates:
         self._open: list[Runs] = []
         self._settled: list[Runs] = []
         self._gone: dict[Partition, list[tuple[int, int]]] = {}
-        self._arrived = 0  # learnable events since the first open one
-        self._marks: list[tuple[int, int]] = []  # settled up to a number, with a fate
+        self._done = 0  # the number of the first learnable event that is open
+        self._arrived = 0
+        self._admitted = 0
+        self._marks: list[Mark] = []
         self._in_flight: int | None = None  # the number at which the window of the round in flight begins
         self._covers = 0  # and the one at which it ends
 
@@ -85,13 +77,14 @@ class Fates:
         gone = self._gone.pop(source, [])
         if len(skipped):
             for first, last in zip(before[skipped].tolist(), (offsets[skipped] - 1).tolist(), strict=True):
-                for begin, end in _without(first, last, gone):
-                    self._settled.append(_run(index, NO_RECORD, begin, end))
+                for begin, end in without(first, last, gone):
+                    self._settled.append(run_of(index, NO_RECORD, begin, end))
         runs = joined(Runs(np.full(len(offsets), index), fates, offsets, offsets))
-        learnable = runs.fates == LEARNABLE
-        self._open.append(runs.take(learnable))
-        self._settled.append(runs.take(~learnable))
-        self._arrived += int((fates == LEARNABLE).sum())
+        admitted = (runs.fates == LEARNABLE) | (runs.fates == HELD_OUT)
+        self._open.append(runs.take(admitted))
+        self._settled.append(runs.take(~admitted))
+        self._arrived += int(runs.learnable.sum())
+        self._admitted += int(runs.sizes[admitted].sum())
 
     def gone(self, source: Partition, first: int, last: int) -> None:
         """Note offsets that the log deleted before they were read: they have no fate."""
@@ -102,14 +95,20 @@ class Fates:
         if source not in self.partitions:
             return
         index = self.partitions.index(source)
-        self._settled.append(_run(index, REWOUND, first, last))
+        self._settled.append(run_of(index, REWOUND, first, last))
         # Open ones go on counting as events of the window, and are nobody's offsets from here on.
         runs = Runs.concatenate(self._open)
-        former = (runs.sources == index) & (runs.last >= first)
-        self._open = [Runs(np.where(former, NOBODY, runs.sources), runs.fates, runs.first, runs.last)]
-        for begin, end in zip(runs.first[former].tolist(), runs.last[former].tolist(), strict=True):
-            if begin < first:
-                self._settled.append(_run(index, LEARNABLE, begin, min(end, first - 1)))
+        crossing = np.flatnonzero((runs.sources == index) & (runs.first < first) & (runs.last >= first))
+        ends = runs.last.copy()
+        ends[crossing] = first - 1
+        cut = Runs(
+            np.insert(runs.sources, crossing + 1, index),
+            np.insert(runs.fates, crossing + 1, runs.fates[crossing]),
+            np.insert(runs.first, crossing + 1, first),
+            np.insert(ends, crossing + 1, runs.last[crossing]),
+        )
+        former = (cut.sources == index) & (cut.first >= first)
+        self._open = [Runs(np.where(former, NOBODY, cut.sources), cut.fates, cut.first, cut.last)]
 
     def round_began(self, window: int) -> None:
         """Note that a round trains on the newest ``window`` learnable events."""
@@ -127,102 +126,89 @@ class Fates:
     @property
     def waiting(self) -> int:
         """How many learnable events no round has trained on yet, those of the round in flight included."""
-        return self._arrived - (self._marks[-1][0] if self._marks else 0)
+        return self._arrived - self._marked
 
-    def drain(self) -> Runs:
-        """Return the runs whose fate is settled since the last call; the caller keeps them."""
-        evicted = self._arrived - self._window_events
-        self._mark(evicted if self._in_flight is None else min(evicted, self._in_flight), EVICTED_UNLEARNT)
+    def now(self) -> Moment:
+        """Return the present moment, to roll back to."""
+        self._mark_evicted()
+        return Moment(self._arrived, self._admitted, self._marked)
+
+    def roll_back(self, to: Moment) -> None:
+        """Settle all that was admitted since a moment as rolled back; rounds since then have learnt nothing.
+
+        Every ``drain`` since then must have been told to keep that moment. A round in flight is given up.
+        """
+        runs = Runs.concatenate(self._open)
+        kept, undone = split(runs, runs.sizes, int(runs.sizes.sum()) - (self._admitted - to.admitted))
+        self._open = [kept]
+        undone = Runs(undone.sources, np.full(len(undone), ROLLED_BACK), undone.first, undone.last)
+        self._settled.append(undone.take(undone.sources != NOBODY))
+        self._arrived, self._admitted = to.arrived, to.admitted
+        marks, self._marks = self._marks, []
+        for until, fate in marks:
+            self._mark(min(until, to.marked), fate)
+        self._in_flight = None
+
+    def drain(self, keep: Moment | None = None) -> Runs:
+        """Return the runs whose fate is settled since the last call; the caller keeps them.
+
+        Learnable events that were open at the moment to ``keep``, and all that was admitted since, stay so.
+        """
+        self._mark_evicted()
         runs = joined(Runs.concatenate(self._open))
+        final, since = (self._arrived, 0) if keep is None else (keep.marked, self._admitted - keep.admitted)
+        head, tail = split(runs, runs.sizes, int(runs.sizes.sum()) - since)
         settled, self._settled = self._settled, []
-        done = 0
-        for until, fate in self._marks:
-            head, runs = _split(runs, until - done)
-            if fate != LEARNABLE:
-                self.unlearnt += until - done
-            head = Runs(head.sources, np.full(len(head), fate), head.first, head.last)
-            settled.append(head.take(head.sources != NOBODY))
-            done = until
-        self._forget(done)
-        self._open = [runs]
-        return joined(Runs.concatenate(settled))
+        for mark, fate in self._marks:
+            until = min(mark, final)
+            known, head = split(head, head.learnable, until - self._done)
+            if fate == EVICTED_UNLEARNT:
+                self.unlearnt += max(until - self._done, 0)
+            fates = np.where(known.fates == LEARNABLE, fate, known.fates)
+            settled.append(Runs(known.sources, fates, known.first, known.last))
+            self._done = max(until, self._done)
+        waits = head.fates == LEARNABLE
+        settled.append(head.take(~waits))
+        self._marks = [mark for mark in self._marks if mark[0] > self._done]
+        self._open = [head.take(waits), tail]
+        told = Runs.concatenate(settled)
+        return joined(told.take(told.sources != NOBODY))
 
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
         """Return what ``restore`` needs; call ``drain`` before. A round in flight counts as given up."""
         runs = Runs.concatenate(self._open)
         arrays = {"sources": runs.sources, "fates": runs.fates, "first": runs.first, "last": runs.last}
-        return arrays, {"partitions": [list(one) for one in self.partitions], "unlearnt": self.unlearnt}
+        state = {"partitions": [list(one) for one in self.partitions], "unlearnt": self.unlearnt}
+        counts = {"arrived": self._arrived, "admitted": self._admitted, "done": self._done}
+        return arrays, state | counts | {"marks": [list(mark) for mark in self._marks]}
 
     def restore(self, arrays: Mapping[str, Column], state: Mapping[str, Any]) -> None:
         """Go on from a snapshot."""
         runs = Runs(*(np.array(arrays[name], dtype=np.int64) for name in ("sources", "fates", "first", "last")))
         self.partitions = [Partition(topic, number) for topic, number in state["partitions"]]
         self.unlearnt = int(state["unlearnt"])
-        self._open, self._arrived = [runs], int(runs.learnable.sum())
-        self._marks, self._in_flight = [], None
+        self._open, self._in_flight = [runs], None
+        # In a state that was saved before anything could be rolled back, numbers begin with what is open.
+        self._arrived = int(state.get("arrived", runs.learnable.sum()))
+        self._admitted = int(state.get("admitted", runs.sizes.sum()))
+        self._done = int(state.get("done", 0))
+        self._marks = [(int(until), int(fate)) for until, fate in state.get("marks", ())]
 
     def _index(self, source: Partition) -> int:
         if source not in self.partitions:
             self.partitions.append(source)
         return self.partitions.index(source)
 
+    @property
+    def _marked(self) -> int:
+        return self._marks[-1][0] if self._marks else self._done
+
+    def _mark_evicted(self) -> None:
+        evicted = self._arrived - self._window_events
+        self._mark(evicted if self._in_flight is None else min(evicted, self._in_flight), EVICTED_UNLEARNT)
+
     def _mark(self, until: int, fate: int) -> None:
-        if until > (self._marks[-1][0] if self._marks else 0):
+        if until > self._marked:
+            if self._marks and self._marks[-1][1] == fate:
+                self._marks.pop()
             self._marks.append((until, fate))
-
-    def _forget(self, settled: int) -> None:
-        """Number the events anew, from the first open one."""
-        self._arrived -= settled
-        self._covers -= settled
-        self._marks = []
-        if self._in_flight is not None:
-            self._in_flight = max(self._in_flight - settled, 0)
-
-
-def heldout_fates(refused: Sequence[int], heldout: BoolArray, records: int) -> IntArray:
-    """Return the fates [records] of a batch: its ``refused`` rows, and of the others whether each is held out."""
-    fates = np.full(records, DEAD_LETTERED, dtype=np.int64)
-    accepted = np.ones(records, dtype=np.bool_)
-    accepted[list(refused)] = False
-    fates[accepted] = np.where(heldout, HELD_OUT, LEARNABLE)
-    return fates
-
-
-def joined(runs: Runs) -> Runs:
-    """Return the runs, those made one that lie side by side here, follow each other in offset and share a fate."""
-    if not len(runs):
-        return runs
-    same = (runs.sources[1:] == runs.sources[:-1]) & (runs.fates[1:] == runs.fates[:-1])
-    begins = np.flatnonzero(np.concatenate([[True], ~(same & (runs.first[1:] == runs.last[:-1] + 1))]))
-    ends = np.append(begins[1:], len(runs)) - 1
-    return Runs(runs.sources[begins], runs.fates[begins], runs.first[begins], runs.last[ends])
-
-
-def _run(index: int, fate: int, first: int, last: int) -> Runs:
-    return Runs(*(np.array([value], dtype=np.int64) for value in (index, fate, first, last)))
-
-
-def _without(first: int, last: int, gone: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of ``first`` to ``last``, both included, that lie in none of the spans."""
-    for begin, end in sorted(gone):
-        if begin > first:
-            yield first, min(last, begin - 1)
-        first = max(first, end + 1)
-        if first > last:
-            return
-    yield first, last
-
-
-def _split(runs: Runs, events: int) -> tuple[Runs, Runs]:
-    """Return the runs up to the n-th learnable event, it included, and the rest; a run is cut where it must be."""
-    total = np.cumsum(runs.learnable)
-    at = int(np.searchsorted(total, events))
-    if at == len(runs):
-        return runs, runs.take(slice(0, 0))
-    excess = int(total[at]) - events
-    head, tail = runs.take(slice(0, at + 1)), runs.take(slice(at + (excess == 0), None))
-    if excess:
-        border = int(runs.last[at]) - excess
-        head = Runs(head.sources, head.fates, head.first, np.append(head.last[:-1], border))
-        tail = Runs(tail.sources, tail.fates, np.append(border + 1, tail.first[1:]), tail.last)
-    return head, tail

@@ -1,4 +1,4 @@
-"""Who is who: champion, its predecessor, the frozen pre-trained model, and the challengers' lineages."""
+"""Who is who: champion, its predecessor, and the frozen pre-trained model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.model.encoder import Encoder
-from service.model.learned import LearnedModel, Weights, build_network, load_weights
+from service.drift.reference import Reference
+from service.model.learned import LearnedModel
 from service.records import Examples, Partition, Scores
-from service.settings import Train
-from service.train.round import Recipe, Trained
-from service.window.drift import Reference
 
 LEAD = "main"
-"""Name of the only challenger until a portfolio joins it."""
+"""Name of the challenger that the gate judges: the portfolio as it predicts together."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,6 @@ class Standing:
         return cls(checkpoint_id, model, Reference.from_json(encoder["reference"]), follows or {})
 
 
-@dataclass(frozen=True)
-class Lineage:
-    """A challenger as its last round left it; without a model it has not been trained yet."""
-
-    recipe: Recipe
-    model: LearnedModel | None = None
-    weights: Weights | None = None
-    moments: dict[str, NDArray[Any]] = field(default_factory=dict)
-
-    def after(self, trained: Trained, encoder: Encoder) -> "Lineage":
-        """Return the lineage as a round has left it."""
-        return Lineage(self.recipe, model_of(encoder, trained.weights), trained.weights, trained.moments)
-
-    def restarted(self, champion: LearnedModel) -> "Lineage":
-        """Return the lineage set back to the champion's weights, with fresh moments."""
-        return Lineage(self.recipe, champion, champion.weights())
-
-
 @dataclass
 class Roles:
     """The models in their roles. Champion, previous and frozen are None until there are checkpoints."""
@@ -67,19 +46,16 @@ class Roles:
     champion: Standing | None = None
     previous: Standing | None = None
     frozen: Standing | None = None
-    lineages: dict[str, Lineage] = field(default_factory=dict)
 
-    def score(self, examples: Examples) -> tuple[dict[str, Scores], dict[str, Scores]]:
-        """Score arriving examples by every role and every challenger; a model in two roles is run once."""
+    def score(self, examples: Examples) -> dict[str, Scores]:
+        """Score arriving examples by every role there is; a model in two roles is run once."""
         known: dict[int, Scores] = {}
-
-        def once(model: LearnedModel) -> Scores:
-            return known.setdefault(id(model), known.get(id(model)) or model.score(examples))
-
         standing = {"champion": self.champion, "previous": self.previous, "frozen": self.frozen}
-        roles = {role: once(one.model) for role, one in standing.items() if one is not None}
-        challengers = {name: once(one.model) for name, one in self.lineages.items() if one.model is not None}
-        return roles, challengers
+        roles: dict[str, Scores] = {}
+        for role, one in standing.items():
+            if one is not None:
+                roles[role] = known.get(id(one.model)) or known.setdefault(id(one.model), one.model.score(examples))
+        return roles
 
     def adopt(self, promoted: Standing) -> None:
         """Make a checkpoint the champion; the first one is the frozen model too."""
@@ -92,17 +68,3 @@ class Roles:
         """Return the checkpoint of each role."""
         standing = {"champion": self.champion, "previous": self.previous, "frozen": self.frozen}
         return {role: one.checkpoint_id if one else None for role, one in standing.items()}
-
-
-def new_lineages(settings: Train, window_events: int, start: LearnedModel | None = None) -> dict[str, Lineage]:
-    """Return the challengers of a new state: one, from the champion's weights when there is a champion."""
-    recipe = Recipe(settings.learning_rate, settings.replay_share, window_events)
-    lineage = Lineage(recipe)
-    return {LEAD: lineage.restarted(start) if start is not None else lineage}
-
-
-def model_of(encoder: Encoder, weights: Weights) -> LearnedModel:
-    """Return the model of an encoder and weights; raises ValueError when they do not fit."""
-    network = build_network(encoder)
-    load_weights(network, weights)
-    return LearnedModel(encoder, network)

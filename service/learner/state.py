@@ -9,14 +9,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.learner.candidate import Candidate
+from service.learner.drift import outputs_of
+from service.learner.encoding import Scales
 from service.learner.learner import Learner
-from service.learner.roles import Lineage, Standing, model_of
-from service.model.encoder import Encoder
+from service.learner.portfolio import Portfolio
+from service.learner.roles import Standing
+from service.learner.spans import spans_behind
 from service.model.normaliser import Normaliser
 from service.model.vocabulary import Categories, Labels
 from service.records import Partition
 from service.train.round import Arrays, below, under
-from service.validate.evidence import ForwardEvidence
+from service.validate.evidence import ForwardEvidence, Probation
+from service.window.baseline import Baseline
 
 
 def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) -> tuple[Arrays, dict[str, Any]]:
@@ -32,12 +36,15 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
         under("holdings", holdings)
         | under("prequential", prequential)
         | under("statistics", learner.statistics.to_arrays())
+        | under("scales", learner.scales.to_arrays())
         | under("fates", fates)
     )
     roles = learner.roles.ids()
     spans = dict(learner.spans)
     champion = learner.roles.champion.model if learner.roles.champion else None
-    evidence = learner.evidence.to_json()
+    evidence, probation = learner.evidence.to_json(), learner.probation
+    speculation, speculation_state = learner.speculation.capture()
+    lineages = learner.portfolio
     if promoting is not None:
         candidate, checkpoint_id = promoting
         roles = {
@@ -46,17 +53,29 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
             "frozen": roles["frozen"] or checkpoint_id,
         }
         spans |= learner.follows(candidate)
-        champion, evidence = candidate.model, {}
-    lineages: dict[str, Any] = {}
-    for name, lineage in learner.roles.lineages.items():
-        encoder = lineage.model.encoder.to_json() if lineage.model else None
-        lineages[name] = {"encoder": encoder, "is_champion": lineage.model is champion and champion is not None}
-        arrays |= under(f"weights/{name}", lineage.weights or {}) | under(f"moments/{name}", lineage.moments)
+        champion, evidence, probation = candidate.model, {}, Probation(learner.settings.gate.previous_rounds)
+        if candidate.restores is None:
+            probation.begin()
+        else:
+            spans = spans_behind(learner.begins, learner.follows(candidate))
+            lineages = Portfolio(learner.settings)
+            lineages.restart(list(lineages.lineages), candidate.model)
+    portfolio, portfolio_state = lineages.capture(champion)
+    outputs = outputs_of(promoting[0].model, learner.holdings) if promoting is not None else None
+    drift, drift_state = learner.drift_monitor.snapshot(promoting=promoting is not None, outputs=outputs)
+    arrays |= under("portfolio", portfolio) | under("speculation", speculation) | under("drift", drift)
     meta = {
         "roles": roles,
-        "lineages": lineages,
+        "portfolio": portfolio_state,
         "evidence": evidence,
+        "probation": probation.to_json(),
+        "speculation": speculation_state,
+        "drift": drift_state,
         "prequential": totals,
+        "baseline": learner.baseline.to_json(),
+        "triggers": learner.triggers.to_json(
+            crowned=promoting is not None, served=promoting is not None and promoting[0].restores is None
+        ),
         "holdings": holdings_state,
         "categories": learner.categories.to_json(),
         "labels": learner.labels.to_json(),
@@ -88,10 +107,18 @@ def restore(
     """
     learner.holdings.restore(below("holdings", arrays), meta["holdings"])
     learner.prequential.restore(below("prequential", arrays), meta["prequential"])
+    if "triggers" in meta:
+        learner.triggers.restore(meta["triggers"])
+    if "baseline" in meta:
+        learner.baseline = Baseline.from_json(learner.settings.task, meta["baseline"])
     learner.statistics = Normaliser.from_arrays(below("statistics", arrays))
+    learner.scales = Scales.from_arrays(below("scales", arrays))
     learner.categories = Categories.from_json(meta["categories"], learner.categories.capacity)
     learner.labels = Labels.from_json(meta["labels"])
     learner.evidence = ForwardEvidence.from_json(meta["evidence"], learner.settings.gate.forward_rounds)
+    if "speculation" in meta:  # else saved before there was one
+        learner.probation = Probation.from_json(meta["probation"], learner.settings.gate.previous_rounds)
+        learner.speculation.restore(below("speculation", arrays), meta["speculation"])
     learner.positions = _partitions(meta["positions"])
     learner.spans = _partitions(meta["spans"])
     learner.begins = _partitions(meta.get("begins", meta["spans"]))
@@ -107,17 +134,17 @@ def restore(
     roles.champion, roles.previous, roles.frozen = (
         standing.get(meta["roles"][role]) for role in ("champion", "previous", "frozen")
     )
-    for name, saved in meta["lineages"].items():
-        if name not in roles.lineages or saved["encoder"] is None:
-            continue
-        weights, moments = below(f"weights/{name}", arrays), below(f"moments/{name}", arrays)
-        model = roles.champion.model if saved["is_champion"] and roles.champion else None
-        roles.lineages[name] = Lineage(
-            roles.lineages[name].recipe,
-            model or model_of(Encoder.from_json(saved["encoder"]), weights),
-            weights,
-            moments,
+    reference = roles.champion.reference if roles.champion else None
+    if "drift" in meta:
+        learner.drift_monitor.restore(below("drift", arrays), meta["drift"], reference)
+    elif reference is not None:  # saved before drift was watched
+        learner.drift_monitor.follow(reference)
+    if "portfolio" in meta:  # else saved when there was one challenger only: it begins anew, from the champion
+        learner.portfolio.restore(
+            below("portfolio", arrays), meta["portfolio"], roles.champion.model if roles.champion else None
         )
+    elif roles.champion is not None:
+        learner.portfolio.restart(list(learner.portfolio.lineages), roles.champion.model)
 
 
 def resume_from(learner: Learner, champion: Standing, frozen: Standing, extra: Mapping[str, Any]) -> None:
@@ -131,9 +158,8 @@ def resume_from(learner: Learner, champion: Standing, frozen: Standing, extra: M
         learner.labels = Labels(encoder.labels, learner.labels.capacity, fixed=True)
     learner.statistics = Normaliser.from_arrays(extra["statistics"])
     learner.roles.champion, learner.roles.frozen = champion, frozen
-    learner.roles.lineages = {
-        name: lineage.restarted(champion.model) for name, lineage in learner.roles.lineages.items()
-    }
+    learner.drift_monitor.follow(champion.reference)
+    learner.portfolio.restart(list(learner.portfolio.lineages), champion.model)
 
 
 def _offsets(positions: Mapping[Partition, int]) -> list[list[Any]]:

@@ -6,15 +6,18 @@ from collections.abc import Iterable
 
 from service.metrics.prometheus import PrometheusObserver, each
 from service.observer import (
+    DRIFT_KINDS,
     HOLD_REASONS,
     MODEL_ROLES,
     ROUND_OUTCOMES,
     ROUND_PHASES,
+    SUSPICION_TURNS,
     TRIGGER_REASONS,
     WORKER_RESTART_CAUSES,
 )
 from service.settings import Task
 
+SPECULATIVE = ("entered", "confirming", "doubted")
 HELDOUT_SLICES = ("recent", "memory")
 HELDOUT_ROLES = ("champion", "challenger")
 POLL_GAP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -83,10 +86,14 @@ class TrainerObserver(PrometheusObserver):
         )
         self._drift = self._gauge(
             "freshet_drift_score",
-            "How far the window is from the data that the champion was trained on.",
+            "How far the newest events are from the data that the champion was trained on (psi), what share of them is"
+            " missing or unseen then, and how far its predictions and its error are from what they were.",
             "feature",
             "kind",
             known=drift,
+        )
+        self._alarms = self._counter(
+            "freshet_drift_alarms", "Times that drift was found.", "kind", known=each(DRIFT_KINDS)
         )
         self._heldout_loss = self._gauge(
             "freshet_heldout_loss",
@@ -99,6 +106,14 @@ class TrainerObserver(PrometheusObserver):
     def _add_rounds(self, decisions: Iterable[tuple[str, str]]) -> None:
         self._triggers = self._counter(
             "freshet_triggers", "Calls for a round of training.", "reason", known=each(TRIGGER_REASONS)
+        )
+        self._cpu = self._counter("freshet_training_cpu_seconds", "Processor time that training has cost.")
+        self._unserved = self._gauge(
+            "freshet_unserved_age_seconds",
+            "Age of the oldest event in the window that the champion was not trained on.",
+        )
+        self._spacing = self._gauge(
+            "freshet_round_spacing_ratio", "How many times wider than usual rounds are spaced since they bring nothing."
         )
         self._rounds = self._counter(
             "freshet_rounds", "Rounds of training that ended.", "outcome", known=each(ROUND_OUTCOMES)
@@ -114,6 +129,16 @@ class TrainerObserver(PrometheusObserver):
         self._training_loss.set(math.nan)
         self._decisions = self._counter(
             "freshet_gate_decisions", "Decisions of the gate.", "decision", "reason", known=decisions
+        )
+        self._speculative = self._gauge(
+            "freshet_learning_speculative", "1 while what arrives is under suspicion and nothing is published."
+        )
+        self._speculative.set(0)
+        self._suspicions = self._counter(
+            "freshet_suspicion_turns",
+            "Suspicions that what arrives is noise, and how they ended.",
+            "what",
+            known=each(SUSPICION_TURNS),
         )
         self._paused = self._gauge("freshet_training_paused", "1 while no round may begin after too many failures.")
         self._paused.set(0)
@@ -162,8 +187,18 @@ class TrainerObserver(PrometheusObserver):
     def drifted(self, feature: str, kind: str, score: float) -> None:
         self._drift.labels(feature, kind).set(score)
 
+    def alarmed(self, kind: str, feature: str | None, score: float, event: int) -> None:  # noqa: ARG002
+        self._alarms.labels(kind).inc()
+
     def triggered(self, reason: str) -> None:
         self._triggers.labels(reason).inc()
+
+    def charged(self, cpu_seconds: float) -> None:
+        self._cpu.inc(cpu_seconds)
+
+    def awaited(self, unserved_seconds: float, spacing: float) -> None:
+        self._unserved.set(unserved_seconds)
+        self._spacing.set(spacing)
 
     def phase_ended(self, phase: str, seconds: float) -> None:
         self._phases.labels(phase).observe(seconds)
@@ -179,6 +214,10 @@ class TrainerObserver(PrometheusObserver):
 
     def round_ended(self, outcome: str) -> None:
         self._rounds.labels(outcome).inc()
+
+    def suspected(self, what: str) -> None:
+        self._suspicions.labels(what).inc()
+        self._speculative.set(what in SPECULATIVE)
 
     def snapshotted(self, seconds: float) -> None:
         self._snapshots.observe(seconds)

@@ -17,7 +17,7 @@ MAX_ERRORS = 100
 
 
 def encode_instances(model: LearnedModel, instances: Sequence[Any]) -> tuple[FloatArray, IntArray, list[list[str]]]:
-    """Return numbers [n, numeric + boolean], codes [n, categorical], and each instance's warnings.
+    """Return numbers [n, width], codes [n, categorical], and each instance's warnings.
 
     A value that the model never saw in a categorical feature is a warning. Raises ProblemError 422, which names up to
     MAX_ERRORS faults.
@@ -41,7 +41,7 @@ def encode_instances(model: LearnedModel, instances: Sequence[Any]) -> tuple[Flo
 
 
 def _field_error(index: int, fault: Fault) -> FieldError:
-    steps = () if fault.feature is None else (fault.feature,)
+    steps = [step for step in (fault.feature, fault.element) if step is not None]
     return FieldError(pointer("instances", index, *steps), fault.detail)
 
 

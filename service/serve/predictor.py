@@ -64,7 +64,7 @@ def warm_up(model: LearnedModel) -> None:
 
     Raises ValueError if the answer is no number, or cannot be written as JSON.
     """
-    numbers = np.zeros((1, len(model.columns.numbers)))
+    numbers = np.zeros((1, model.columns.width))
     codes = np.zeros((1, len(model.columns.categorical)), dtype=np.int64)
     outputs = model.predict(numbers, codes)
     if not np.isfinite(outputs).all():

@@ -178,12 +178,16 @@ def _body(key: str, item: dict[str, Any], example: dict[str, Any]) -> dict[str, 
 
 
 def _features_form(schema: Schema) -> dict[str, Any]:
-    kinds = dict.fromkeys(schema.numeric, "number")
-    kinds |= dict.fromkeys(schema.boolean, "boolean") | dict.fromkeys(schema.categorical, "string")
+    forms: dict[str, dict[str, Any]] = {name: {"type": "number"} for name in schema.numeric}
+    forms |= {name: {"type": "boolean"} for name in schema.boolean}
+    for name, length in schema.vector.items():
+        forms[name] = {"type": "array", "items": {"type": "number"}, "minItems": length, "maxItems": length}
+    forms |= {name: {"type": "string"} for name in schema.categorical}
     return {
         "type": "object",
         "properties": {
-            name: {"type": [kind, "null"] if name in schema.nullable else kind} for name, kind in kinds.items()
+            name: form | {"type": [form["type"], "null"]} if name in schema.nullable else form
+            for name, form in forms.items()
         },
         "required": [name for name in schema.names if name not in schema.nullable],
         "additionalProperties": False,
@@ -194,5 +198,6 @@ def _example_features(schema: Schema) -> dict[str, Any]:
     return {
         **dict.fromkeys(schema.numeric, 1.5),
         **dict.fromkeys(schema.boolean, True),
+        **{name: [1.5] * length for name, length in schema.vector.items()},
         **dict.fromkeys(schema.categorical, "text"),
     }

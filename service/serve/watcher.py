@@ -14,9 +14,10 @@ from service.model.features import FeatureColumns
 from service.model.learned import LearnedModel
 from service.observer import Observer
 from service.serve.predictor import Predictor, Serving, warm_up
-from service.settings import Settings
+from service.settings import Network, Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.clock import utc_seconds
+from service.store.fingerprint import difference, model_values_of
 from service.store.pointer import Pointer
 
 NOTHING_YET = "no checkpoint has been published yet; the first round of training or `freshet pretrain` makes one"
@@ -103,14 +104,14 @@ class Watcher:
     def _serve_newest_sound(self) -> None:
         """At the start an older checkpoint is better than none, whether the newer ones are damaged or unusable."""
         built: list[LearnedModel] = []
-        checkpoint = self._store.newest_sound(self._pass_over, check=lambda found: built.append(_build(found)))
+        checkpoint = self._store.newest_sound(self._pass_over, check=lambda found: built.append(self._build(found)))
         if checkpoint is not None:
             self._swap_to(checkpoint, built[-1])
 
     def _serve(self, checkpoint_id: str) -> None:
         try:
             checkpoint = self._store.read(checkpoint_id)
-            model = _build(checkpoint)
+            model = self._build(checkpoint)
         except (StoreUnavailableError, CheckpointMissingError):
             raise
         except StoreError as error:
@@ -132,6 +133,21 @@ class Watcher:
         self._observer.swapped("swapped")
         log.info("checkpoint serves", checkpoint=manifest.id, round=manifest.round, trained_until=until)
 
+    def _build(self, checkpoint: Checkpoint) -> LearnedModel:
+        """Return a checkpoint's model, warmed up; raises StoreError if there is none to be had of it."""
+        try:
+            network = Network.model_validate(checkpoint.encoder["network"])
+            own = self._settings.train.model
+            if network.module is not None or own.module is not None:
+                _require_same(network, own)
+            model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
+            warm_up(model)
+        except Exception as error:
+            # Sound by its digest, yet made by a program that we do not know.
+            what = str(error) or type(error).__name__
+            raise StoreError(f"checkpoint {checkpoint.manifest.id} cannot be built: {what}") from error
+        return model
+
     def _pass_over(self, checkpoint_id: str, error: StoreError) -> None:
         if checkpoint_id not in self._passed_over:
             self._passed_over[checkpoint_id] = str(error)
@@ -151,13 +167,8 @@ class Watcher:
         self._predictor.trouble = trouble
 
 
-def _build(checkpoint: Checkpoint) -> LearnedModel:
-    """Return a checkpoint's model, warmed up; raises StoreError if there is none to be had of it."""
-    try:
-        model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
-        warm_up(model)
-    except Exception as error:
-        # Sound by its digest, yet made by a program that we do not know.
-        what = str(error) or type(error).__name__
-        raise StoreError(f"checkpoint {checkpoint.manifest.id} cannot be built: {what}") from error
-    return model
+def _require_same(network: Network, own: Network) -> None:
+    """Raise ValueError unless a network of the user's own is the one that this configuration names."""
+    differs = difference(model_values_of(network), model_values_of(own))
+    if differs:
+        raise ValueError(f"its network is another than that of train.model ({differs})")

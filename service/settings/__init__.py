@@ -9,26 +9,35 @@ from pydantic import Field, model_validator
 
 from service.settings.base import Section
 from service.settings.checks import clash, plain_path
+from service.settings.drift import Drift
+from service.settings.gate import Gate
 from service.settings.kafka import KafkaSecurity, KafkaSource
-from service.settings.learning import Gate, Network, Train, Trigger, Window, Worker
+from service.settings.learning import Train, Window, Worker
+from service.settings.network import Layers, Network, Strategy
+from service.settings.portfolio import Member
 from service.settings.schema import BINARY_CLASSES, Schema, Task, label_text
 from service.settings.serving import Serve
 from service.settings.source import EmbeddedSource, Source
 from service.settings.trainer import Store, Trainer
+from service.settings.trigger import Trigger
 
 __all__ = [
     "BINARY_CLASSES",
+    "Drift",
     "EmbeddedSource",
     "Gate",
     "KafkaSecurity",
     "KafkaSource",
+    "Layers",
     "Log",
+    "Member",
     "Network",
     "Schema",
     "Serve",
     "Settings",
     "Source",
     "Store",
+    "Strategy",
     "Task",
     "Train",
     "Trainer",
@@ -56,6 +65,7 @@ class Settings(Section):
     trigger: Trigger = Trigger()
     train: Train = Train()
     gate: Gate = Gate()
+    drift: Drift = Drift()
     store: Store = Store()
     trainer: Trainer = Trainer()
     serve: Serve = Serve()
@@ -73,6 +83,13 @@ class Settings(Section):
         if self.task == "multiclass" and len(labels) == 1:
             message = "schema.labels has one label; list at least two, or none to learn them from the stream"
             raise clash(message, "schema.labels", "task")
+        return self
+
+    @model_validator(mode="after")
+    def _a_regression_has_no_classes_to_balance(self) -> Self:
+        if self.task == "regression" and self.window.replay_selection == "class_balanced":
+            message = "window.replay_selection is class_balanced, but a regression has no classes; choose another"
+            raise clash(message, "window.replay_selection", "task")
         return self
 
     @model_validator(mode="after")

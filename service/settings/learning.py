@@ -1,10 +1,13 @@
-"""The sections that say how a model learns: `window`, `trigger`, `train` and `gate`."""
+"""The sections that say how a model learns: `window` and `train`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from service.settings.base import Count, Probability, Seconds, Section, Share
+from service.settings.base import Count, Seconds, Section, Share
+from service.settings.checks import clash
+from service.settings.network import Network, Strategy
+from service.settings.portfolio import PORTFOLIO, Member
 
 
 class Window(Section):
@@ -22,6 +25,11 @@ class Window(Section):
     replay_events: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         10_000, description="size of the reservoir of events that have left the window"
     )
+    replay_selection: Literal["uniform", "recent_biased", "class_balanced", "hard"] = Field(
+        "uniform",
+        description="which of them it holds: all alike (Vitter 1985), the recent rather (Aggarwal 2006), as many of "
+        "each class (Chrysakis & Moens 2020), or what the model that served found hard when it came, not too long ago",
+    )
     holdout_share: Annotated[float, Field(ge=0.01, le=0.5)] = Field(
         0.1, description="share of events, chosen by hash, that no model is ever trained on"
     )
@@ -31,27 +39,6 @@ class Window(Section):
     memory_events: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
         1_000, description="time-biased reservoir of held-out events: was something forgotten?"
     )
-
-
-class Trigger(Section):
-    """When a round of training starts: after so many new events or so many seconds, whichever comes first."""
-
-    every_events: Count = Field(500, description="accepted events since the last round began, held-out ones too")
-    every_seconds: Seconds = Field(30.0, description="seconds since the last round began")
-    min_events: Count = Field(20, description="fewer new events than these never start a round")
-
-
-class Network(Section):
-    """The built-in tabular network."""
-
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=4_096)], ...], Field(min_length=1, max_length=8)] = Field(
-        (64, 64), description="width of each hidden layer"
-    )
-    embedding_width: Annotated[int, Field(ge=1, le=256)] = Field(8, description="numbers per category")
-    max_categories: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        1_000, description="known values per categorical feature; later ones share the unknown bucket"
-    )
-    dropout: Share = Field(0.05, description="share of hidden units silenced in training (Srivastava et al. 2014)")
 
 
 class Worker(Section):
@@ -76,41 +63,81 @@ class Train(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="with the round's number it seeds the round")
     model: Network = Network()
-    steps: Count = Field(60, description="most optimiser steps of a round")
-    first_steps: Count = Field(600, description="most optimiser steps of the first training and of `pretrain`")
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(256, description="examples per step")
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(3e-3, description="AdamW's step size")
+    strategy: Strategy = Field(
+        "full",
+        description="which parameters are trained: `full`: all; `head`: the last layer; `{layers: [patterns]}`: those "
+        "whose names match, as in `encoder.*`",
+    )
+    steps: Count = Field(10, description="most optimiser steps of a round")
+    first_steps: Count = Field(100, description="most optimiser steps of the first training and of `pretrain`")
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(128, description="examples per step")
+    portfolio: tuple[Member, ...] | None = Field(
+        None,
+        description="challengers that differ in kind and in how fast they forget; null for ten built-in ones, or one "
+        "of your own module; an empty list for one network, with `learning_rate`, `replay_share` and the whole window",
+    )
+    mixture_rate: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.1, description="how much a challenger's share falls by a nat of loss on arriving events; 0 keeps them equal"
+    )
+    mixture_events: Annotated[float, Field(ge=1, le=1e9)] = Field(
+        200.0, description="for about so many events such losses are remembered"
+    )
+    jump_deviations: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        3.0,
+        description="so many standard errors above its running mean the error of 100 events is a jump, at which some "
+        "challengers forget what came before; null for never",
+    )
+    jump_steps: Annotated[int, Field(ge=1, le=100)] = Field(
+        3, description="the first round after a jump takes so many times the steps"
+    )
+    restart_nats: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        None,
+        description="a challenger that is provably worse than the serving model by more than this goes on from the "
+        "serving weights (Jaderberg et al. 2017); null for never",
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        3e-3, description="AdamW's step size, of a single challenger"
+    )
     weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
         1e-4, description="AdamW's decoupled weight decay (Loshchilov & Hutter 2019)"
     )
     anchor: Annotated[float, Field(ge=0, le=1_000)] = Field(
         1e-4, description="pull towards the pre-trained weights, L2-SP (Li et al. 2018)"
     )
-    replay_share: Share = Field(0.2, description="share of each batch drawn from the replay memory")
+    replay_share: Share = Field(
+        0.2, description="share of each batch drawn from the replay memory, of a single challenger"
+    )
+    label_smoothing: Share = Field(0.05, description="probability spread over all labels (Szegedy et al. 2016)")
+    distillation: Annotated[float, Field(ge=0, le=1_000)] = Field(
+        0.0, description="pull towards the answers of the weights before the round (Hinton et al. 2015)"
+    )
+    averaging: Share = Field(
+        0.0,
+        description="what predicts is an average of the weights that keeps this share a step (Polyak 1992); 0: none",
+    )
     stopping_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.15, description="share of the window kept from the steps to stop early by; 0 turns early stopping off"
+        0.15,
+        description="share of the window kept from the steps to stop early by, where there are enough steps for two "
+        "checks; 0 turns early stopping off",
     )
     stopping_patience: Count = Field(3, description="checks without improvement after which a round stops")
     stopping_every_steps: Count = Field(10, description="optimiser steps between two such checks")
     worker: Worker = Worker()
 
+    @model_validator(mode="after")
+    def _a_module_is_the_only_network_of_its_portfolio(self) -> Self:
+        for one in (self.portfolio or ()) if self.model.module is not None else ():
+            if one.kind != "network" or one.bins:
+                what = "bins" if one.bins else f"kind: {one.kind}"
+                message = f"train.portfolio lists {what}, which only built-in networks have; leave it or the module out"
+                raise clash(message, "train.portfolio", "train.model.module")
+        return self
 
-class Gate(Section):
-    """What a candidate must show before it is published."""
-
-    enabled: bool = Field(default=True, description="false publishes every round's candidate")
-    alpha: Probability = Field(0.05, description="level of the one-sided paired tests")
-    min_forward_events: Annotated[int, Field(ge=2)] = Field(
-        100, description="forward evidence on fewer events does not count"
-    )
-    forward_rounds: Count = Field(3, description="newest rounds whose arriving events are forward evidence")
-    min_recent_events: Annotated[int, Field(ge=2)] = Field(
-        30, description="with fewer events in the recent slice its check abstains"
-    )
-    min_class_events: Count = Field(15, description="a class with fewer events in the recent slice has no floor")
-    class_floor: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="least share of the serving model's recall that a candidate must keep of each class"
-    )
-    max_memory_loss_increase: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="largest rise of mean loss on the memory slice; null leaves forgetting unbounded"
-    )
+    def members(self, window_events: int) -> tuple[Member, ...]:
+        """Return the challengers that a round trains; none of them sees more than the window holds."""
+        one = Member(window_events=window_events, replay_share=self.replay_share, learning_rate=self.learning_rate)
+        usual = PORTFOLIO if self.model.module is None else (one,)
+        chosen = usual if self.portfolio is None else self.portfolio or (one,)
+        return tuple(
+            member.model_copy(update={"window_events": min(member.window_events, window_events)}) for member in chosen
+        )

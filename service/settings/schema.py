@@ -19,7 +19,8 @@ def label_text(value: Any) -> Any:  # noqa: ANN401 - a label in YAML or JSON may
 
 
 Label = Annotated[str, BeforeValidator(label_text)]
-KINDS = ("numeric", "boolean", "categorical")
+Length = Annotated[int, Field(ge=1, le=65_536)]
+KINDS = ("numeric", "boolean", "vector", "categorical")
 
 
 class Schema(Section):
@@ -28,6 +29,7 @@ class Schema(Section):
     numeric: tuple[Text, ...] = Field((), description="features that are numbers")
     categorical: tuple[Text, ...] = Field((), description="features that are text; unknown values are data")
     boolean: tuple[Text, ...] = Field((), description="features that are true or false")
+    vector: dict[Text, Length] = Field({}, description="features that are lists of numbers, and how long each list is")
     nullable: tuple[Text, ...] = Field((), description="features that may be missing (null or absent)")
     label: Text = Field("label", description="the label's column in files; on the wire it is always `label`")
     labels: tuple[Label, ...] = Field((), description="all labels; left empty, the first checkpoint fixes the set")
@@ -56,5 +58,5 @@ class Schema(Section):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All features, in column order: numeric, boolean, categorical."""
-        return self.numeric + self.boolean + self.categorical
+        """All features, in column order: numeric, boolean, vectors, categorical."""
+        return self.numeric + self.boolean + tuple(self.vector) + self.categorical

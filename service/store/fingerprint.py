@@ -22,7 +22,7 @@ def schema_values(settings: Settings) -> dict[str, Any]:
 def schema_values_of(task: Task, schema: Schema) -> dict[str, Any]:
     """Return what an event's columns depend on: task, features by kind in column order, nullable ones, labels.
 
-    Labels are absent unless configured, since otherwise the first checkpoint fixes them.
+    Vectors and labels are absent unless configured; without labels the first checkpoint fixes them.
     """
     values: dict[str, Any] = {
         "task": task,
@@ -31,6 +31,8 @@ def schema_values_of(task: Task, schema: Schema) -> dict[str, Any]:
         "categorical": list(schema.categorical),
         "nullable": sorted(schema.nullable),
     }
+    if schema.vector:
+        values["vector"] = [f"{name}[{length}]" for name, length in schema.vector.items()]
     if schema.labels:
         values["labels"] = list(schema.labels)
     return values
@@ -42,8 +44,11 @@ def model_values(settings: Settings) -> dict[str, Any]:
 
 
 def model_values_of(network: Network) -> dict[str, Any]:
-    """Return what the shapes of the weights depend on, beside the schema: the network's settings but dropout."""
-    return network.model_dump(mode="json", exclude={"dropout"})
+    """Return what the shapes of the weights depend on, beside the schema, and whose code they are for."""
+    if network.module is None:
+        return network.model_dump(mode="json", include={"hidden", "embedding_width", "max_categories"})
+    told = network.model_dump(mode="json", include={"module", "arguments", "max_categories"})
+    return told | {"normalise": network.standardises}
 
 
 def schema_fingerprint(settings: Settings) -> str:

@@ -5,8 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from service.errors import RoundFailedError
-from service.model.learned import LearnedModel, build_network, load_weights
+from service.errors import ConfigurationError, RoundFailedError
+from service.model.custom import trust
+from service.model.learned import LearnedModel
 from service.train.fit import train_round
 from service.train.round import Outcome, Round, read_round, write_outcome
 from service.train.worker import work
@@ -18,7 +19,10 @@ def main() -> int:
     parser.add_argument("directory", nargs="?", type=Path, help="a round's directory, with round.json in it")
     parser.add_argument("--worker", action="store_true", help="read directories from standard input until it ends")
     parser.add_argument("--niceness", type=int, default=0, help="how far to yield the processor")
+    parser.add_argument("--module", help="the factory, package.module:factory, that a round's network may be made by")
     given = parser.parse_args()
+    if given.module is not None:
+        trust(given.module)
     if given.worker:
         work(given.niceness)
         return 0
@@ -28,7 +32,7 @@ def main() -> int:
         inputs = read_round(given.directory)
         outcome = train_round(inputs)
         write_outcome(given.directory, outcome)
-    except (OSError, ValueError, KeyError, RoundFailedError) as error:
+    except (OSError, ValueError, KeyError, RoundFailedError, ConfigurationError) as error:
         print(f"service.train: {given.directory}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
         return 1
     print(json.dumps(summary(inputs, outcome)))  # noqa: T201 - a command speaks
@@ -39,9 +43,7 @@ def summary(inputs: Round, outcome: Outcome) -> dict[str, object]:
     """Return what a person wants to know of a re-run round: losses by challenger, also on the held-out slice."""
     told = []
     for one in outcome.trained:
-        network = build_network(inputs.encoder)
-        load_weights(network, one.weights)
-        model = LearnedModel(inputs.encoder, network)
+        model = LearnedModel.of_members(inputs.encoder, [one.weights])
         recent = float(model.score(inputs.recent).losses.mean()) if len(inputs.recent) else None
         told.append({"name": one.name, "steps": one.steps, "training_loss": one.training_loss, "recent_loss": recent})
     return {"round": inputs.number, "trigger": inputs.trigger, "challengers": told, "seconds": outcome.seconds}

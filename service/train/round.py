@@ -9,9 +9,10 @@ The live worker gets it as a directory, so that any round can be re-run by hand:
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
 from service.model.encoder import Encoder
-from service.model.learned import Weights
+from service.model.members import Weights
 from service.records import Examples
-from service.settings import Train
+from service.settings import Member, Train
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -29,23 +30,15 @@ EXAMPLE_COLUMNS = ("numbers", "codes", "targets", "timestamps_ms", "keys")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """In what challengers differ: step size, share of replayed events in a batch, newest events of the window."""
-
-    learning_rate: float
-    replay_share: float
-    window_events: int
-
-
-@dataclass(frozen=True)
 class Challenger:
     """One lineage of weights, continued from round to round; without weights it begins from chance.
 
-    ``moments`` are AdamW's running averages, by parameter and kind; empty at the start of a lineage.
+    ``moments`` are what training remembers beside the weights, empty at the start of a lineage: AdamW's running
+    averages, by parameter and kind, and how many ``steps`` they have seen; the sums of a ridge regression.
     """
 
     name: str
-    recipe: Recipe
+    recipe: Member
     weights: Weights | None = None
     moments: Arrays = field(default_factory=dict)
 
@@ -55,7 +48,8 @@ class Round:
     """The inputs of one round. Training is a pure function of them.
 
     ``parent`` is the id of the checkpoint that served when it began, None for the first round; ``anchor`` the weights
-    of the frozen model, None while there is none; ``data`` says which offsets the window spans.
+    of the frozen model, None while there is none; ``data`` says which offsets the window spans. ``fresh`` of the
+    window's newest events are new to the challengers; ``since_jump`` of them came since the error last jumped.
     """
 
     number: int
@@ -71,27 +65,39 @@ class Round:
     anchor: Weights | None
     data: tuple[Mapping[str, Any], ...]
     trained_until_ms: int
+    fresh: int
+    since_jump: int
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of one challenger. Losses are means; ``stopping_loss`` is None without early stopping."""
+    """What became of one challenger. Losses are means; ``stopping_loss`` is None without early stopping.
+
+    One that diverged while others did not has the weights it began with, no moments, and no ``training_loss``.
+    """
 
     name: str
     weights: Weights
     moments: Arrays
     steps: int
-    training_loss: float
+    training_loss: float | None
     stopping_loss: float | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round brought, one entry a challenger; ``seconds`` of training."""
+    """What a round brought, one entry a challenger; ``seconds`` of training, ``cpu_seconds`` of a processor."""
 
     number: int
     trained: tuple[Trained, ...]
     seconds: float
+    cpu_seconds: float = 0.0
+
+    @property
+    def training_loss(self) -> float:
+        """The mean over challengers of their last training losses; NaN if all diverged."""
+        losses = [one.training_loss for one in self.trained if one.training_loss is not None]
+        return sum(losses) / len(losses) if losses else math.nan
 
 
 def write_round(directory: Path, given: Round) -> None:
@@ -112,9 +118,11 @@ def write_round(directory: Path, given: Round) -> None:
         "parent": given.parent,
         "encoder": given.encoder.to_json(),
         "settings": given.settings.model_dump(mode="json"),
-        "challengers": [{"name": one.name, "recipe": asdict(one.recipe)} for one in given.challengers],
+        "challengers": [{"name": one.name, "recipe": one.recipe.model_dump(mode="json")} for one in given.challengers],
         "data": [dict(span) for span in given.data],
         "trained_until_ms": given.trained_until_ms,
+        "fresh": given.fresh,
+        "since_jump": given.since_jump,
     }
     _replace(directory / "round.json", json.dumps(described, indent=1).encode())
 
@@ -126,7 +134,7 @@ def read_round(directory: Path) -> Round:
     challengers = tuple(
         Challenger(
             name=one["name"],
-            recipe=Recipe(**one["recipe"]),
+            recipe=Member.model_validate(one["recipe"]),
             weights=below(f"weights/{one['name']}", arrays) or None,
             moments=below(f"moments/{one['name']}", arrays),
         )
@@ -144,6 +152,8 @@ def read_round(directory: Path) -> Round:
         anchor=below("anchor", arrays) or None,
         data=tuple(described["data"]),
         trained_until_ms=described["trained_until_ms"],
+        fresh=described["fresh"],
+        since_jump=described["since_jump"],
         **parts,
     )
 
@@ -159,6 +169,7 @@ def write_outcome(directory: Path, outcome: Outcome) -> None:
     described = {
         "number": outcome.number,
         "seconds": outcome.seconds,
+        "cpu_seconds": outcome.cpu_seconds,
         "trained": [
             {
                 "name": one.name,
@@ -181,7 +192,8 @@ def read_outcome(directory: Path) -> Outcome:
         Trained(weights=below(f"weights/{one['name']}", arrays), moments=below(f"moments/{one['name']}", arrays), **one)
         for one in described["trained"]
     )
-    return Outcome(number=described["number"], trained=trained, seconds=described["seconds"])
+    seconds = float(described["seconds"])
+    return Outcome(described["number"], trained, seconds, float(described.get("cpu_seconds", seconds)))
 
 
 def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:

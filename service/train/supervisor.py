@@ -25,11 +25,15 @@ STARTUP_SECONDS = 120.0
 
 
 class TrainingWorker:
-    """A long-lived process that trains one round at a time. ``run`` belongs to one thread, ``stop`` to any."""
+    """A long-lived process that trains one round at a time. ``run`` belongs to one thread, ``stop`` to any.
 
-    def __init__(self, settings: Worker, observer: Observer) -> None:
+    ``module`` is the factory of the user's own networks, which it may import.
+    """
+
+    def __init__(self, settings: Worker, observer: Observer, module: str | None = None) -> None:
         self._settings = settings
         self._observer = observer
+        self._module = module
         self._process: subprocess.Popen[str] | None = None
         self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._ready = threading.Event()
@@ -39,6 +43,7 @@ class TrainingWorker:
     def start(self) -> None:
         """Start the process, without waiting until it is ready."""
         command = [sys.executable, "-m", "service.train", "--worker", "--niceness", str(self._settings.niceness)]
+        command += [] if self._module is None else ["--module", self._module]
         self._said, self._ready = queue.Queue(), threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True

@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -36,19 +37,35 @@ def work(niceness: int) -> None:
     gc.collect()
     gc.freeze()
     _say(answers, {"ready": True})
+    meter = _Meter()
     while True:
-        _one_round(Path(json.loads(asked.get())["round"]), answers)
+        _one_round(Path(json.loads(asked.get())["round"]), answers, meter)
 
 
-def _one_round(directory: Path, answers: TextIO) -> None:
+def _one_round(directory: Path, answers: TextIO, meter: "_Meter") -> None:
     try:
-        write_outcome(directory, train_round(read_round(directory), _Pulse(answers).beat))
+        outcome = train_round(read_round(directory), _Pulse(answers).beat)
+        write_outcome(directory, replace(outcome, cpu_seconds=meter.spent()))
     except RoundFailedError as error:
         _say(answers, {"failed": str(directory), "cause": error.cause, "message": str(error)})
     except Exception as error:  # noqa: BLE001 - whatever a round raises, the worker lives on and tells
         _say(answers, {"failed": str(directory), "cause": "error", "message": f"{type(error).__name__}: {error}"})
     else:
         _say(answers, {"done": str(directory)})
+        return
+    meter.spent()  # the trainer charges a failed round by the clock
+
+
+class _Meter:
+    """Tells what this process has cost in processor time: all of it, loading and writing too, and each second once."""
+
+    def __init__(self) -> None:
+        self._told = 0.0
+
+    def spent(self) -> float:
+        """Return the processor seconds since the last call, at first since the process began."""
+        before, self._told = self._told, time.process_time()
+        return self._told - before
 
 
 class _Pulse:

@@ -12,9 +12,11 @@ import structlog
 import torch
 
 from service.configuration import require_schema
+from service.drift.monitor import watched
 from service.errors import LeaseHeldError, StoreBusyError, StoreError, StoreUnavailableError
 from service.ingest.connect import open_sink, open_source
 from service.ingest.dead_letters import DeadLetters
+from service.learner.admission import require_model
 from service.learner.learner import Learner
 from service.logs import configure_logs
 from service.metrics import TrainerObserver
@@ -25,6 +27,7 @@ from service.store.files import make_folder
 from service.store.lease import Lease
 from service.store.lease_keeper import LeaseKeeper
 from service.train.supervisor import TrainingWorker
+from service.trainer.given import publish_given_weights
 from service.trainer.grace import bounded_stop
 from service.trainer.loop import TrainerLoop
 from service.trainer.publisher import Publisher
@@ -57,8 +60,7 @@ def train(settings: Settings, *, standby: bool = True) -> None:
     """
     require_schema(settings)
     configure_logs(settings.log)
-    columns = settings.schema_.numeric + settings.schema_.boolean
-    observer = TrainerObserver(settings.task, decisions=DECISION_REASONS, drift=[(name, "psi") for name in columns])
+    observer = TrainerObserver(settings.task, decisions=DECISION_REASONS, drift=watched(settings.schema_))
     readiness = Readiness()
     with stop_signals() as stop, bounded_stop(stop, settings.trainer.grace_seconds), ExitStack() as cleanup:
         probes = ProbeServer(settings.trainer.host, settings.trainer.port, observer.registry, readiness)
@@ -73,6 +75,7 @@ def learn(
     """Acquire the lease and run the trainer's loop until ``stop`` is set; raises as ``train`` does."""
     ready = readiness or Readiness()
     torch.set_num_threads(1)
+    require_model(settings)
     lease = Lease(settings.store.path, f"{socket.gethostname()}:{os.getpid()}", settings.trainer.lease_seconds)
     fence = _acquire(lease, stop, ready, standby=standby)
     if fence is None:
@@ -80,7 +83,7 @@ def learn(
     with ExitStack() as cleanup:
         cleanup.callback(_let_go, lease)
         keeper = cleanup.enter_context(LeaseKeeper(lease))
-        worker = TrainingWorker(settings.train.worker, observer)
+        worker = TrainingWorker(settings.train.worker, observer, settings.train.model.module)
         cleanup.callback(worker.stop)
         worker.start()
         source, sink = open_source(settings), open_sink(settings)
@@ -88,6 +91,7 @@ def learn(
         cleanup.callback(sink.close)
         publisher = Publisher(settings, lease, fence, DeadLetters(sink, observer), observer)
         publisher.sweep()
+        publish_given_weights(settings, publisher)
         learner = Learner(settings, observer)
         log.info("trainer starts", where=go_on(learner, publisher), fence=fence, topic=settings.source.topic)
         rounds = settings.trainer.state_path / "rounds"

@@ -129,9 +129,14 @@ class TrainerLoop:
         if self._settings.window.overflow != "wait" or self._paused:
             return self._intake.step()
         room = self._learner.room
-        if not room and (not self._promotion.idle or self._learner.due(time.monotonic()) is not None):
+        if not room and (not self._promotion.idle or self._called):
             return self._intake.hold("training")
         return self._intake.step(room or None)
+
+    @property
+    def _called(self) -> bool:
+        """Whether a round is called for, even if the budget makes it wait."""
+        return self._learner.due(time.monotonic()) is not None or self._learner.triggers.held is not None
 
     @property
     def _refused_bytes(self) -> int:
@@ -201,12 +206,13 @@ class TrainerLoop:
         learner, observer = self._learner, self._observer
         observer.held(*learner.holdings.sizes)
         observer.training_paused(paused=self._paused)
+        observer.awaited(*learner.triggers.awaited)
         self._evictions.note(learner.counts["evicted_unlearnt"], time.monotonic())
         for role, (loss, error) in learner.prequential.means().items():
             observer.prequential(role, loss, error)
-        drift = learner.drift()
-        for feature, score in drift.items():
-            observer.drifted(feature, "psi", score)
+        drift = learner.drift_monitor.scores()
+        for (feature, kind), score in drift.items():
+            observer.drifted(feature, kind, score)
         champion = learner.roles.champion.checkpoint_id if learner.roles.champion else None
         status = status_of(
             self._settings, learner, self._source.lag(), drift, problem=self.problem, paused=self._paused

@@ -15,10 +15,18 @@ from service.train.round import Outcome, Round
 from service.trainer.breaker import Breaker
 from service.trainer.intake import Intake, Refused, total_weight
 from service.trainer.publisher import Publisher
-from service.trainer.report import decision_entry, failure_entry, tell
+from service.trainer.report import (
+    alarm_entry,
+    decision_entry,
+    failure_entry,
+    suspicion_entry,
+    tell,
+    tell_alarm,
+    tell_suspicion,
+)
 from service.trainer.rounds import RoundRunner
 from service.trainer.state_store import state_of
-from service.validate.gate import REJECT, Decision
+from service.validate.gate import REJECT, Decision, outcome_of
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +93,13 @@ class Promotion:
         ``overruled`` tells that an operator's promotion waits to be taken over: what the round in flight brings was
         compared with a champion that is none any more.
         """
+        self._learner.triggers.tick(now)
+        for alarm in self._learner.drift_monitor.take_alarms():
+            tell_alarm(alarm)
+            self._write(alarm_entry(alarm))
+        for turn in self._learner.speculation.take_turns():
+            tell_suspicion(turn)
+            self._write(suspicion_entry(turn))
         if self._training is not None and self._training.done():
             self._judge(self._training, overruled=overruled)
         if self._publishing is not None and self._publishing.task.done():
@@ -118,12 +133,12 @@ class Promotion:
             self._fail(given, "error", f"{type(error).__name__}: {error}")
             return
         self._observer.phase_ended("validate", time.perf_counter() - began)
-        self._observer.trained(outcome.trained[0].training_loss)
+        self._observer.trained(outcome.training_loss)
         if overruled and candidate is not None:
             decision, candidate = replace(decision, decision=REJECT, reason="overruled"), None
         self._observer.decided(decision.decision, decision.reason)
         if candidate is None:
-            self._end("rejected", decision, given, outcome, None)
+            self._end(decision, given, outcome, None)
         else:
             self._publish(candidate, outcome, events)
 
@@ -147,20 +162,21 @@ class Promotion:
             self._learner.new_events += given.events
             self._fail(given.candidate.given, "store", f"{given.checkpoint_id} could not be published: {error}")
             return
-        first = self._learner.roles.champion is None
         self._learner.adopt(given.candidate, given.checkpoint_id)
         decision, inputs = given.candidate.decision, given.candidate.given
-        self._end("first" if first else "promoted", decision, inputs, given.outcome, given.checkpoint_id)
+        self._end(decision, inputs, given.outcome, given.checkpoint_id)
 
-    def _end(self, how: str, decision: Decision, given: Round, outcome: Outcome, checkpoint_id: str | None) -> None:
-        """Count and tell a round that came to its decision; the first checkpoint is no promotion."""
+    def _end(self, decision: Decision, given: Round, outcome: Outcome, checkpoint_id: str | None) -> None:
+        """Count and tell a round that came to its decision."""
         self._breaker.reset()
-        if how in self._learner.outcomes:
+        how = outcome_of(decision)
+        if how is not None:
             self._learner.outcomes[how] += 1
             self._observer.round_ended(how)
         means = self._learner.prequential.means()
         tell(decision, given, checkpoint_id, means)
-        self._write(decision_entry(decision, given, outcome, checkpoint_id, means))
+        entry = decision_entry(decision, given, outcome, checkpoint_id, means)
+        self._write(entry | {"trigger_detail": self._learner.triggers.sentence})
 
     def _fail(self, given: Round, cause: str, problem: str) -> None:
         """Count a failed round, and pause before the next: whatever broke it needs time, and a person."""
@@ -168,7 +184,7 @@ class Promotion:
         self._observer.round_ended("failed")
         pause = self._breaker.failed(time.monotonic(), problem)
         log.warning("round failed; the champion stays", round=given.number, problem=problem, next_try_seconds=pause)
-        self._write(failure_entry(given, cause, problem))
+        self._write(failure_entry(given, cause, problem) | {"trigger_detail": self._learner.triggers.sentence})
 
     def _write(self, entry: dict[str, object]) -> None:
         """Append to the journal in the background; a journal that cannot be written is not worth a stop."""

@@ -31,10 +31,11 @@ from service.store.fingerprint import (
 )
 from service.store.journal import DECISIONS, Journal
 from service.store.lease import Lease
-from service.store.manifest import DataRange, Following, Manifest
+from service.store.manifest import FORMAT_VERSION, DataRange, Following, Manifest
 from service.store.status import write_status
 from service.trainer.intake import Refused, weight
 from service.trainer.state_store import State, StateStore
+from service.validate.gate import Decision
 
 log = structlog.get_logger(__name__)
 
@@ -178,47 +179,75 @@ class Publisher:
             encoder = Encoder.from_json(checkpoint.encoder)
             follows = {Partition(span.topic, span.partition): span.last + 1 for span in manifest.data}
             follows |= {Partition(one.topic, one.partition): one.offset for one in manifest.follows}
-            standing = Standing.from_parts(manifest.id, checkpoint.tensors, checkpoint.encoder, follows)
+            made_for = schema_values_of(encoder.task, encoder.schema) | model_values_of(encoder.network)
+            differs = difference(made_for, self._wanted)  # before anything is built of what it names
+            if differs:
+                raise SnapshotMismatchError(
+                    f"{self._settings.store.path}: checkpoint {manifest.id} was made under another configuration "
+                    f"({differs}); put the configuration back, or choose another store.path and trainer.state_path"
+                )
+            return Standing.from_parts(manifest.id, checkpoint.tensors, checkpoint.encoder, follows)
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointDamagedError(f"checkpoint {manifest.id}: its parts do not fit together: {error}") from None
-        made_for = schema_values_of(encoder.task, encoder.schema) | model_values_of(encoder.network)
-        differs = difference(made_for, self._wanted)
-        if differs:
-            raise SnapshotMismatchError(
-                f"{self._settings.store.path}: checkpoint {manifest.id} was made under another configuration "
-                f"({differs}); put the configuration back, or choose another store.path and trainer.state_path"
-            )
-        return standing
 
     def _checkpoint(self, candidate: Candidate, checkpoint_id: str, lineage: str) -> Checkpoint:
         given, decision = candidate.given, candidate.decision
-        recipe = next(one.recipe for one in given.challengers if one.name == decision.challenger)
+        if candidate.restores is not None:
+            return self._anew(self.checkpoints.read(candidate.restores), candidate, checkpoint_id)
+        members = [
+            {"name": one.name, "share": share, **vars(one.recipe)}
+            for one, share in zip(given.challengers, candidate.model.shares.tolist(), strict=True)
+        ]
         manifest = Manifest(
             id=checkpoint_id,
             round=given.number,
             parent=given.parent,
             lineage=lineage,
             created_at=utc_text(time.time()),
-            trained_until=utc_text(given.trained_until_ms / 1_000),
+            trained_until=utc_text(given.trained_until_ms / 1_000) if given.trained_until_ms else None,
             trigger=given.trigger,
             data=tuple(DataRange(**span) for span in given.data),
-            follows=tuple(
-                Following(topic=source.topic, partition=source.partition, offset=offset)
-                for source, offset in sorted(candidate.follows.items())
-            ),
-            hyperparameters=given.settings.model_dump(mode="json") | {"seed": given.seed, "recipe": vars(recipe)},
-            gate={
-                "decision": decision.decision,
-                "reason": decision.reason,
-                "numbers": decision.numbers,
-                "abstentions": list(decision.abstentions),
-            },
+            follows=_followings(candidate),
+            hyperparameters=given.settings.model_dump(mode="json") | {"seed": given.seed, "members": members},
+            gate=_of_gate(decision),
             schema_fingerprint=schema_fingerprint(self._settings),
             model_fingerprint=model_fingerprint(self._settings),
             versions=versions(),
             fence=self._fence,
         )
         return Checkpoint(manifest, candidate.model.weights(), candidate.encoder_json())
+
+    def _anew(self, former: Checkpoint, candidate: Candidate, checkpoint_id: str) -> Checkpoint:
+        """Return a former checkpoint as its own child, which has learnt nothing more."""
+        changed = {
+            "format_version": FORMAT_VERSION,
+            "id": checkpoint_id,
+            "round": candidate.given.number,
+            "parent": former.manifest.id,
+            "created_at": utc_text(time.time()),
+            "trigger": candidate.given.trigger,
+            "data": (),
+            "follows": _followings(candidate),
+            "gate": _of_gate(candidate.decision),
+            "fence": self._fence,
+        }
+        return Checkpoint(former.manifest.model_copy(update=changed), former.tensors, former.encoder)
+
+
+def _followings(candidate: Candidate) -> tuple[Following, ...]:
+    return tuple(
+        Following(topic=source.topic, partition=source.partition, offset=offset)
+        for source, offset in sorted(candidate.follows.items())
+    )
+
+
+def _of_gate(decision: Decision) -> dict[str, Any]:
+    return {
+        "decision": decision.decision,
+        "reason": decision.reason,
+        "numbers": decision.numbers,
+        "abstentions": list(decision.abstentions),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -1,29 +1,33 @@
 """What the trainer tells: the journal's entries, the status that servers read, and one line per decision."""
 
-import math
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 
+from service.drift.alarm import MEANINGS, Alarm
+from service.learner.drift import plain_drift
 from service.learner.learner import Learner
+from service.learner.telling import Means, decision_fields, failure_fields, plain_means
 from service.records import Partition
 from service.settings import Settings
 from service.store.clock import utc_text
 from service.train.round import Outcome, Round
-from service.validate.gate import PROMOTE, REASONS, Decision
+from service.validate.gate import PROMOTE, REASONS, REJECT, ROLLBACK, Decision
+from service.validate.suspicion import TURNS
 
 log = structlog.get_logger(__name__)
 
 EVICTIONS_SECONDS = 60.0
 
-Means = Mapping[str, tuple[float, float]]
+EVENTS = {PROMOTE: "candidate promoted", REJECT: "candidate rejected", ROLLBACK: "rolled back to the predecessor"}
 
 
 def tell(decision: Decision, given: Round, checkpoint_id: str | None, means: Means) -> None:
     """Log one line about a decision: what, why, and what fine-tuning has bought so far."""
-    event = "candidate promoted" if decision.decision == PROMOTE else "candidate rejected"
+    event = EVENTS[decision.decision]
     scores = {f"{role}_error": round(error, 4) for role, (_, error) in means.items() if role in ("champion", "frozen")}
     log.info(
         event,
@@ -43,43 +47,45 @@ def decision_entry(
     return {
         "event": "decision",
         "at": utc_text(time.time()),
-        "round": given.number,
-        "trigger": given.trigger,
-        "decision": decision.decision,
-        "reason": decision.reason,
-        "challenger": decision.challenger,
-        "checkpoint": checkpoint_id,
-        "parent": given.parent,
-        "numbers": decision.numbers,
-        "abstentions": list(decision.abstentions),
-        "restarted": list(decision.restart),
-        "training": [
-            {"challenger": one.name, "steps": one.steps, "loss": one.training_loss, "stopping_loss": one.stopping_loss}
-            for one in outcome.trained
-        ],
+        **decision_fields(decision, given, outcome, checkpoint_id, means),
         "training_seconds": outcome.seconds,
-        "prequential": _plain_means(means),
-        "data": [dict(span) for span in given.data],
     }
 
 
 def failure_entry(given: Round, cause: str, message: str) -> dict[str, object]:
     """Return the journal's entry about a round that brought nothing."""
-    return {
-        "event": "round_failed",
-        "at": utc_text(time.time()),
-        "round": given.number,
-        "trigger": given.trigger,
-        "cause": cause,
-        "message": message,
-    }
+    return {"event": "round_failed", "at": utc_text(time.time()), **failure_fields(given, cause, message)}
+
+
+def suspicion_entry(turn: Mapping[str, Any]) -> dict[str, object]:
+    """Return the journal's entry about a turn that a suspicion took."""
+    return {"event": "suspicion", "at": utc_text(time.time()), **turn}
+
+
+def alarm_entry(alarm: Alarm) -> dict[str, object]:
+    """Return the journal's entry about a drift that was found; ``accepted`` events had come by then."""
+    told = asdict(alarm)
+    return {"event": "drift", "at": utc_text(time.time()), "accepted": told.pop("event"), **told}
+
+
+def tell_alarm(alarm: Alarm) -> None:
+    """Log one line about a drift that was found."""
+    log.warning(
+        "the stream has drifted", meaning=MEANINGS[alarm.kind], feature=alarm.feature, score=round(alarm.score, 3)
+    )
+
+
+def tell_suspicion(turn: Mapping[str, Any]) -> None:
+    """Log one line about a turn that a suspicion took."""
+    told = {name: value for name, value in turn.items() if name != "numbers"}
+    log.warning("what arrives is under suspicion", meaning=TURNS[turn["what"]], **told)
 
 
 def status_of(
     settings: Settings,
     learner: Learner,
     lag: Mapping[Partition, int],
-    drift: Mapping[str, float],
+    drift: Mapping[tuple[str, str], float],
     *,
     problem: str | None,
     paused: bool,
@@ -97,13 +103,15 @@ def status_of(
         "events": dict(learner.counts),
         "rounds": {"started": learner.counts["rounds"], **learner.outcomes},
         "new_events": learner.new_events,
+        "trigger": learner.triggers.status(learner.new_events),
+        "suspicion": learner.speculation.phase,
         "held": {"window": window, "replay": replay, "heldout": heldout},
         "positions": {f"{source.topic}/{source.partition}": at for source, at in sorted(learner.positions.items())},
         "lag": {f"{source.topic}/{source.partition}": events for source, events in sorted(lag.items())},
         "roles": learner.roles.ids(),
-        "prequential": _plain_means(learner.prequential.means()),
+        "prequential": plain_means(learner.prequential.means()),
         "prequential_totals": learner.prequential.totals(),
-        "drift": {"psi": dict(drift)},
+        "drift": plain_drift(drift) | {"alarms": dict(learner.drift_monitor.totals)},
         "trained_until": utc_text(learner.trained_until_ms / 1_000) if learner.trained_until_ms else None,
     }
 
@@ -124,10 +132,3 @@ class Evictions:
                 advice="the replay memory keeps a sample; a longer window, or window.overflow: wait, keeps all",
             )
             self._told, self._tell_at = unlearnt, now_seconds + EVICTIONS_SECONDS
-
-
-def _plain_means(means: Means) -> dict[str, dict[str, float | None]]:
-    return {
-        role: {"loss": loss if math.isfinite(loss) else None, "error": error if math.isfinite(error) else None}
-        for role, (loss, error) in means.items()
-    }

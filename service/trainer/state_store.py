@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from service.learner.candidate import Candidate
-from service.learner.fates import Runs, joined
 from service.learner.learner import Learner
+from service.learner.runs import Runs, joined
 from service.learner.state import capture
 from service.observer import Observer
 from service.records import Partition

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 from service.records import FloatArray
@@ -37,6 +38,68 @@ class PairedSums:
             return math.nan
         variance = max(0.0, self.squares - self.total**2 / self.events) / (self.events - 1)
         return math.sqrt(variance / self.events)
+
+    def lower_bound(self, alpha: float) -> float:
+        """One-sided lower bound of the mean difference at level ``alpha``; NaN below two events."""
+        return self.mean + NormalDist().inv_cdf(alpha) * self.standard_error
+
+
+def provably_worse(sums: PairedSums, alpha: float) -> bool:
+    """Tell whether the mean difference is above zero beyond chance, by a one-sided paired test at level ``alpha``."""
+    # Written so that a NaN, which a broken candidate scores, counts as worse.
+    return not sums.lower_bound(alpha) <= 0
+
+
+def provably_better(sums: PairedSums, alpha: float) -> bool:
+    """Tell whether the mean difference is below zero beyond chance, by a one-sided paired test at level ``alpha``."""
+    return sums.mean < NormalDist().inv_cdf(alpha) * sums.standard_error
+
+
+class Probation:
+    """How the predecessor of the serving model predicts what arrives since the promotion, for so many ``rounds``.
+
+    ``sums`` are over the predecessor's loss minus the serving model's: below zero the predecessor is better.
+    """
+
+    def __init__(self, rounds: int) -> None:
+        self.sums = PairedSums()
+        self._rounds = rounds
+        self._left = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether the predecessor is watched."""
+        return self._left > 0
+
+    def begin(self) -> None:
+        """Watch the model that has just been replaced."""
+        self.sums, self._left = PairedSums(), self._rounds
+
+    def end(self) -> None:
+        """Watch no model any more."""
+        self.sums, self._left = PairedSums(), 0
+
+    def add(self, differences: FloatArray) -> None:
+        """Add arriving events, if a model is watched."""
+        if self.runs:
+            self.sums += PairedSums.of(differences)
+
+    def end_round(self) -> None:
+        """Note that a round has ended."""
+        self._left -= 1
+        if self._left <= 0:
+            self.end()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` needs, as plain values."""
+        return {"left": self._left, "sums": asdict(self.sums)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], rounds: int) -> "Probation":
+        """Return the probation that ``to_json`` described."""
+        made = cls(rounds)
+        made._left, made.sums = min(int(value["left"]), rounds), PairedSums(**value["sums"])
+        return made
 
 
 class ForwardEvidence:

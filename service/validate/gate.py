@@ -1,40 +1,53 @@
 """The gate: does a challenger's candidate go out? Pure; every number it weighed is in its decision.
 
-Two kinds of evidence, both on events that neither model was trained on:
+It goes out unless something speaks against it, on events that neither model was trained on:
 
 - *forward*: how the challenger's lineage predicted the events that arrived over the last rounds, against the serving
-  model, before either learnt them. It must be better in the mean.
-- *recent*: the newest held-out events, on which the candidate's newest weights are checked. They must not be provably
-  worse than the serving model (one-sided paired test), nor give up a class. Without forward evidence *recent* decides
-  alone, and there the candidate must be better in the mean.
+  model, before either learnt them. It must not be provably worse (one-sided paired test). Right after a promotion both
+  are the same model, which says nothing and is consent.
+- *recent*: the newest held-out events, none from before the error last jumped, on which the candidate's newest weights
+  are checked. They must not be provably worse, at a stricter level, nor give up a class.
+
+To ask for a better mean instead costs accuracy wherever the stream drifts, since what is newest is right soonest and
+proven latest; what protects from noise is suspicion.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from statistics import NormalDist
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from service.records import FloatArray, Scores
 from service.settings import Gate, Task
-from service.validate.evidence import PairedSums
+from service.validate.evidence import PairedSums, provably_better, provably_worse
 
 PROMOTE = "promote"
 REJECT = "reject"
+ROLLBACK = "rollback"
+"""The predecessor of the serving model is published anew."""
+
+LARGEST_LOSS = 4.0
+"""In nats: a confident mistake is about as bad as a model can be, and a worse one must not outweigh fifty events."""
+
+PREVIOUS = "previous"
+"""The predecessor's name among those that are judged."""
 
 REASONS = {
     "first_checkpoint": "there was no model yet",
     "gate_disabled": "gate.enabled is false",
     "forward_better": "better on arriving events, and not provably worse on held-out ones",
-    "no_forward_evidence": "too few arriving events told the two apart; better on held-out ones",
-    "forward_not_better": "not better on arriving events",
-    "recent_not_better": "no forward evidence, and not better on held-out events",
+    "not_worse": "not better, but not provably worse either, and it has learnt from newer events",
+    "no_forward_evidence": "too few arriving events told the two apart; not provably worse on held-out ones",
+    "forward_worse": "provably worse on arriving events",
     "recent_worse": "provably worse on held-out events",
     "class_floor": "a class would be recognised much less often",
     "memory_worse": "forgets more than gate.max_memory_loss_increase allows",
     "not_finite": "its loss on held-out events is no number",
     "too_little_evidence": "too few unseen events to judge by",
+    "suspected": "what arrives may be noise: nothing is published until it is known",
+    "rolled_back": "it has learnt from events that turned out to be noise",
+    "previous_better": "the predecessor of the serving model is provably better on what arrived since the promotion",
     "overruled": "an operator has promoted another checkpoint while the round went on",
 }
 """Every reason of a decision, in words."""
@@ -43,15 +56,18 @@ DECISION_REASONS = (
     (PROMOTE, "first_checkpoint"),
     (PROMOTE, "gate_disabled"),
     (PROMOTE, "forward_better"),
+    (PROMOTE, "not_worse"),
     (PROMOTE, "no_forward_evidence"),
-    (REJECT, "forward_not_better"),
-    (REJECT, "recent_not_better"),
+    (REJECT, "forward_worse"),
     (REJECT, "recent_worse"),
     (REJECT, "class_floor"),
     (REJECT, "memory_worse"),
     (REJECT, "too_little_evidence"),
     (REJECT, "not_finite"),
+    (REJECT, "suspected"),
+    (REJECT, "rolled_back"),
     (REJECT, "overruled"),
+    (ROLLBACK, "previous_better"),
 )
 """Which decision can have which reason."""
 
@@ -67,11 +83,12 @@ class SliceScores:
 
 @dataclass(frozen=True)
 class ChallengerEvidence:
-    """All that is known of one challenger."""
+    """All that is known of one challenger; ``heldout_events`` is how many there are, those from before a jump too."""
 
     forward: PairedSums
     recent: SliceScores
     memory: SliceScores
+    heldout_events: int
 
 
 @dataclass(frozen=True)
@@ -91,8 +108,11 @@ class Decision:
 
 
 def judged(task: Task, scores: Scores) -> FloatArray:
-    """Return what models are compared by [n]: log-loss; for a regression absolute errors, which no outlier sways."""
-    return scores.errors if task == "regression" else scores.losses
+    """Return what models are compared by [n]: log-loss, of which one event counts no more than LARGEST_LOSS.
+
+    For a regression absolute errors.
+    """
+    return scores.errors if task == "regression" else np.minimum(scores.losses, LARGEST_LOSS)
 
 
 def decide(settings: Gate, task: Task, challengers: Mapping[str, ChallengerEvidence]) -> Decision:
@@ -101,11 +121,50 @@ def decide(settings: Gate, task: Task, challengers: Mapping[str, ChallengerEvide
     restart = tuple(
         name
         for name, evidence in challengers.items()
-        if evidence.forward.events >= settings.min_forward_events and _provably_worse(evidence.forward, settings)
+        if evidence.forward.events >= settings.min_forward_events
+        and provably_worse(evidence.forward, settings.restart_alpha)
     )
     best = min(verdicts.values(), key=_rank)
     numbers = {name: verdict.numbers for name, verdict in verdicts.items()}
     return Decision(best.decision, best.reason, best.challenger, numbers, best.abstentions, restart)
+
+
+def reconsidered(settings: Gate, decision: Decision, previous: PairedSums) -> Decision:
+    """Return the decision, or a rollback in its place, given the predecessor's loss minus the serving model's.
+
+    It must be provably better on all that arrived since the promotion, at a level that bears to be asked again after
+    every round, and better in the mean than a challenger that would be promoted.
+    """
+    if not settings.enabled or previous.events < settings.rollback_events:
+        return decision
+    numbers = {
+        "forward_events": previous.events,
+        "forward_mean_difference": _plain(previous.mean),
+        "forward_standard_error": _plain(previous.standard_error),
+    }
+    weighed = replace(decision, numbers=decision.numbers | {PREVIOUS: numbers})
+    if not provably_better(previous, settings.rollback_alpha):
+        return weighed
+    if decision.decision == PROMOTE and _difference(decision.numbers[decision.challenger or ""]) <= previous.mean:
+        return weighed
+    return Decision(ROLLBACK, "previous_better", PREVIOUS, weighed.numbers, decision.abstentions)
+
+
+def withheld(decision: Decision, reason: str) -> Decision:
+    """Return the decision about a round of which nothing is published, whatever its numbers."""
+    return Decision(REJECT, reason, decision.challenger, decision.numbers, decision.abstentions)
+
+
+def outcome_of(decision: Decision) -> str | None:
+    """Return how a round has ended with its decision.
+
+    None for the first checkpoint, which is no promotion, and as long as a suspicion has not ended.
+    """
+    if decision.reason in ("first_checkpoint", "suspected"):
+        return None
+    if decision.reason == "rolled_back":
+        return "rolled_back"
+    return "promoted" if decision.decision == PROMOTE else "rejected"
 
 
 def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence) -> Decision:
@@ -122,15 +181,14 @@ def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence
     if unjudged:
         abstentions.append(f"class floor: {len(unjudged)} classes with under {settings.min_class_events} events")
 
-    # In this order: the first objection is the reason.
+    # In this order: the first objection is the reason. A jump leaves few held-out events, and must not stop learning.
     objections = (
-        (not has_forward and not has_recent, "too_little_evidence"),
-        (recent.events > 0 and not np.isfinite(recent.total), "not_finite"),
-        (has_forward and not evidence.forward.mean < 0, "forward_not_better"),
-        (has_recent and _provably_worse(recent, settings), "recent_worse"),
+        (not has_forward and evidence.heldout_events < settings.min_recent_events, "too_little_evidence"),
+        (not np.isfinite(evidence.recent.candidate.losses).all(), "not_finite"),
+        (has_forward and provably_worse(evidence.forward, settings.alpha), "forward_worse"),
+        (has_recent and provably_worse(recent, settings.recent_alpha), "recent_worse"),
         (bool(fallen), "class_floor"),
         (_forgets(settings, task, evidence.memory), "memory_worse"),
-        (not has_forward and not recent.mean < 0, "recent_not_better"),
     )
     objection = next((reason for holds, reason in objections if holds), None)
     if not settings.enabled:
@@ -138,15 +196,9 @@ def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence
     elif objection is not None:
         decision, reason = REJECT, objection
     else:
-        decision, reason = PROMOTE, "forward_better" if has_forward else "no_forward_evidence"
+        better = "forward_better" if evidence.forward.mean < 0 else "not_worse"
+        decision, reason = PROMOTE, better if has_forward else "no_forward_evidence"
     return Decision(decision, reason, name, numbers, tuple(abstentions))
-
-
-def _provably_worse(sums: PairedSums, settings: Gate) -> bool:
-    """Tell whether the mean difference of enough events is above zero beyond chance."""
-    bound = sums.mean - NormalDist().inv_cdf(1 - settings.alpha) * sums.standard_error
-    # Written so that a NaN, which a broken candidate scores, counts as worse.
-    return not bound <= 0
 
 
 def _fallen_classes(settings: Gate, recent: SliceScores) -> tuple[list[int], list[int]]:
@@ -195,9 +247,13 @@ def _plain(value: float) -> float | None:
 
 
 def _rank(verdict: Decision) -> tuple[bool, float]:
-    """Promotions first, then by mean difference: on arriving events where there are any, else on held-out ones."""
-    numbers = verdict.numbers
+    """Promotions first, then by mean difference."""
+    return verdict.decision != PROMOTE, _difference(verdict.numbers)
+
+
+def _difference(numbers: Mapping[str, Any]) -> float:
+    """Return the mean difference on arriving events where there are any, else on held-out ones."""
     difference = numbers["forward_mean_difference"]
     if difference is None:
         difference = numbers.get("recent_mean_difference")
-    return verdict.decision != PROMOTE, np.inf if difference is None else difference
+    return np.inf if difference is None else float(difference)

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.hashing import HOLDOUT_SALT, chosen
-from service.records import BoolArray, Examples
+from service.records import BoolArray, Examples, FloatArray
 from service.settings import Window
-from service.window.reservoirs import Reservoir
+from service.window.reservoirs import RecentBiasedReservoir
 from service.window.rings import Arrays, ExampleRing, arrays_of, examples_of
+from service.window.selections import replay_memory
 
 
 class Holdings:
@@ -20,20 +22,26 @@ class Holdings:
 
     def __init__(self, settings: Window, numbers: int, codes: int, seed: int) -> None:
         self.settings = settings
+        self._made_of = (numbers, codes, seed)
         self._window = ExampleRing(settings.events, numbers, codes)
-        self._replay = Reservoir(settings.replay_events, numbers, codes, seed)
+        self._replay = replay_memory(settings, numbers, codes, seed)
         self._recent = ExampleRing(settings.recent_events, numbers, codes)
-        self._memory = Reservoir(settings.memory_events, numbers, codes, seed + 1, biased=True)
+        self._memory = RecentBiasedReservoir(settings.memory_events, numbers, codes, seed + 1)
+
+    def emptied(self) -> "Holdings":
+        """Return such holdings as no event has entered yet."""
+        return Holdings(self.settings, *self._made_of)
 
     def heldout(self, arrived: Examples) -> BoolArray:
         """Tell for each event [n] whether it is kept apart from all training."""
         return chosen(arrived.keys, self.settings.holdout_share, HOLDOUT_SALT)
 
-    def admit(self, arrived: Examples) -> Examples:
-        """Take in events that were scored; return those of them that may be learnt."""
+    def admit(self, arrived: Examples, losses: FloatArray | None = None) -> Examples:
+        """Take in events that were scored, with their ``losses`` [n] then; return those of them that may be learnt."""
         heldout = self.heldout(arrived)
         learnable, kept_apart = arrived.take(~heldout), arrived.take(heldout)
-        self._replay.append(self._window.append(learnable))
+        losses = np.full(len(arrived), np.nan) if losses is None else losses
+        self._replay.append(*self._window.push(learnable, losses[~heldout]))
         self._recent.append(kept_apart)
         self._memory.append(kept_apart)
         return learnable
@@ -63,18 +71,20 @@ class Holdings:
         """Return all as arrays and plain values, copied."""
         parts = {"window": self.window(), "replay": self.replay(), "recent": self.recent(), "memory": self.memory()}
         arrays = {f"{part}.{name}": column for part, held in parts.items() for name, column in arrays_of(held).items()}
+        arrays |= {f"replay.{name}": column for name, column in self._replay.columns().items()}
+        arrays["window.losses"] = self._window.losses()
         return arrays, {"replay": self._replay.state(), "memory": self._memory.state()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
         """Go on from a snapshot; settings that shrank since then cut off the oldest."""
 
-        def part(name: str) -> Examples:
-            return examples_of(
-                {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
-            )
+        def columns(part: str) -> Arrays:
+            return {key.removeprefix(f"{part}."): one for key, one in arrays.items() if key.startswith(f"{part}.")}
 
-        overflow = self._window.append(part("window"))
-        self._recent.append(part("recent"))
-        self._replay.restore(part("replay"), state["replay"])
-        self._replay.append(overflow)
-        self._memory.restore(part("memory"), state["memory"])
+        window, replay, memory = columns("window"), columns("replay"), columns("memory")
+        held = examples_of(window)
+        overflow = self._window.push(held, np.array(window.get("losses", np.full(len(held), np.nan))))
+        self._recent.append(examples_of(columns("recent")))
+        self._replay.restore(examples_of(replay), state["replay"], replay)
+        self._replay.append(*overflow)
+        self._memory.restore(examples_of(memory), state["memory"], memory)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.records import Examples, FloatArray, Scores
+from service.records import Examples, FloatArray, IntArray, Scores
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -23,11 +23,12 @@ def examples_of(arrays: Mapping[str, NDArray[Any]]) -> Examples:
 
 
 class ExampleRing:
-    """The newest ``capacity`` examples, in order of arrival."""
+    """The newest ``capacity`` examples, in order of arrival, each with its loss at arrival, NaN unknown."""
 
     def __init__(self, capacity: int, numbers: int, codes: int) -> None:
         self.capacity = capacity
         self._held = Examples.empty(numbers, codes, capacity)
+        self._losses: FloatArray = np.full(capacity, np.nan)
         self._start = 0
         self._count = 0
 
@@ -36,21 +37,37 @@ class ExampleRing:
 
     def append(self, arrived: Examples) -> Examples:
         """Take in examples; return those that had to leave, oldest first (also arrivals that never fitted)."""
+        return self.push(arrived, np.full(len(arrived), np.nan))[0]
+
+    def push(self, arrived: Examples, losses: FloatArray) -> tuple[Examples, FloatArray]:
+        """Take in examples with their losses [n]; return those that had to leave, as ``append``, with theirs."""
         excess = max(0, len(arrived) - self.capacity)
         leaving = max(0, self._count + len(arrived) - excess - self.capacity)
-        old = self._held.take((self._start + np.arange(leaving)) % self.capacity)
-        gone = Examples.concatenate([old, arrived.take(slice(0, excess))]) if excess else old
-        entering = arrived.take(slice(excess, None)) if excess else arrived
-        slots = (self._start + self._count + np.arange(len(entering))) % self.capacity
+        oldest = (self._start + np.arange(leaving)) % self.capacity
+        gone, gone_losses = self._held.take(oldest), np.concatenate([self._losses[oldest], losses[:excess]])
+        if excess:
+            gone, arrived = (
+                Examples.concatenate([gone, arrived.take(slice(0, excess))]),
+                arrived.take(slice(excess, None)),
+            )
+        slots = (self._start + self._count + np.arange(len(arrived))) % self.capacity
         for name, column in arrays_of(self._held).items():
-            column[slots] = getattr(entering, name)
+            column[slots] = getattr(arrived, name)
+        self._losses[slots] = losses[excess:]
         self._start = (self._start + leaving) % self.capacity
-        self._count = min(self.capacity, self._count + len(entering))
-        return gone
+        self._count = min(self.capacity, self._count + len(arrived))
+        return gone, gone_losses
 
     def contents(self) -> Examples:
         """Return a copy of all, oldest first."""
-        return self._held.take((self._start + np.arange(self._count)) % self.capacity)
+        return self._held.take(self._rows())
+
+    def losses(self) -> FloatArray:
+        """Return a copy of their losses, oldest first."""
+        return self._losses[self._rows()]
+
+    def _rows(self) -> IntArray:
+        return (self._start + np.arange(self._count)) % self.capacity
 
 
 class ScoreRing:

@@ -33,11 +33,11 @@ def server(make_service: MakeService, tmp_path: Path) -> Service:
     tokens = tmp_path / "tokens"
     tokens.touch(mode=0o600)
     tokens.write_text("contract:events:a-token-of-this-test-alone\n")
-    service = make_service(
-        schema={"boolean": ["c"], "categorical": ["d"], "nullable": ["b", "d"]}, serve={"tokens_file": str(tokens)}
-    )
+    schema = {"boolean": ["c"], "categorical": ["d"], "vector": {"e": 2, "f": 1}, "nullable": ["b", "d", "f"]}
+    service = make_service(schema=schema, serve={"tokens_file": str(tokens)})
     rows = [
         {**row, "b": row["b"] if row["a"] < 1 else None, "c": row["a"] > 0, "d": "left" if row["b"] < 0 else None}
+        | {"e": [row["a"], row["b"]], "f": [row["b"]] if row["a"] < 1 else None}
         for row in events(600)
     ]
     history = service.folder / "history.jsonl"

@@ -24,6 +24,7 @@ TRAINER = (
     "freshet_prequential_loss",
     "freshet_prequential_accuracy",
     "freshet_drift_score",
+    "freshet_drift_alarms_total",
     "freshet_triggers_total",
     "freshet_rounds_total",
     "freshet_round_duration_seconds_count",

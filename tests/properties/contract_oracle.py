@@ -59,10 +59,11 @@ class Contract:
     now_ms: int
     open_labels: bool = False
     most_labels: int = 10_000
+    vector: Mapping[str, int] = field(default_factory=dict)
     names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.names = (*self.numeric, *self.boolean, *self.categorical)
+        self.names = (*self.numeric, *self.boolean, *self.vector, *self.categorical)
 
     def judge(self, value: bytes | None, recorded_ms: int = -1) -> Fits | str:
         """Return the record's content if it fits, else the first reason why not; a new label is remembered."""
@@ -94,7 +95,12 @@ class Contract:
         if not known and self.labels is not None:
             self.labels.append(_label_text(label))
         return Fits(
-            numbers=tuple(_double(given.get(one)) for one in (*self.numeric, *self.boolean)),
+            numbers=tuple(_double(given.get(one)) for one in (*self.numeric, *self.boolean))
+            + tuple(
+                _double(element)
+                for name, length in self.vector.items()
+                for element in given.get(name) or [None] * length
+            ),
             categories=tuple(given.get(one) for one in self.categorical),
             label=float(label) if self.labels is None else _label_text(label),
             ts=ts,
@@ -129,7 +135,15 @@ class Contract:
         }
         present = [(name, given[name]) for name in kinds if given.get(name) is not None]
         wrong = any(not kinds[name](value) for name, value in present)
-        return wrong, any(name in self.numeric and not value.finite for name, value in present if _is_number(value))
+        numbers = [value for name, value in present if name in self.numeric and _is_number(value)]
+        for name, length in self.vector.items():
+            elements = given.get(name)
+            if elements is None:
+                continue
+            fits = isinstance(elements, list) and len(elements) == length and all(map(_is_number, elements))
+            wrong = wrong or not fits
+            numbers += elements if fits else []
+        return wrong, any(not value.finite for value in numbers)
 
     def _label_fits(self, label: object) -> bool:
         if label is None or isinstance(label, Number):

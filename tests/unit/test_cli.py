@@ -22,6 +22,7 @@ COMMANDS = {
     "init",
     "check",
     "pretrain",
+    "replay",
     "run",
     "train",
     "serve",
@@ -35,7 +36,7 @@ COMMANDS = {
     "dlq list",
     "dlq replay",
 }
-FILE_OF_COMMAND = {"send": ["a.csv"], "pretrain": ["a.csv"]}
+FILE_OF_COMMAND = {"send": ["a.csv"], "pretrain": ["a.csv"], "replay": ["a.csv"]}
 
 Ended = tuple[int, str, str]
 Freshet = Callable[..., Ended]
@@ -135,6 +136,15 @@ def test_check_warns_of_files_that_cannot_be_read(freshet: Freshet, tmp_path: Pa
     assert (code, err.count("\n")) == (0, 1)
 
 
+def test_check_tries_a_network_of_the_users_own(freshet: Freshet) -> None:
+    """What is wrong with it is one line, and weights that are not there yet are a warning."""
+    options = ("--set", "schema.numeric=[a]", "--set", "train.model.weights=absent.safetensors")
+    code, _, err = freshet("check", *options, "--set", "train.model.module=tests.networks:Linear")
+    assert (code, "absent.safetensors cannot be read now" in err) == (0, True)
+    code, _, err = freshet("check", *options, "--set", "train.model.module=tests.networks:wide")
+    assert (code, "freshet: train.model.module: forward returned" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -178,6 +188,7 @@ def test_wrong_use_ends_with_2(freshet: Freshet, arguments: tuple[str, ...]) -> 
         (("send", "absent.csv", "--set", "schema.numeric=[a]"), "absent.csv: no such file"),
         (("init", "absent.csv", "--label", "y"), "absent.csv: no such file"),
         (("init", "a.csv", "--label", "y", "--set", "schema.label=z"), "init infers the schema"),
+        (("replay", "absent.csv", "--label", "y"), "absent.csv: no such file"),
         (("dlq", "list", "--reason", "boredom"), "there are too_large, "),
     ],
 )
@@ -190,7 +201,7 @@ def test_a_failure_is_one_line_without_traceback(freshet: Freshet, arguments: tu
 
 
 @pytest.mark.parametrize("rate", ["inf", "nan", "0"])
-@pytest.mark.parametrize("command", ["send", "demo"])
+@pytest.mark.parametrize("command", ["send", "demo", "replay"])
 def test_a_rate_has_to_be_finite(freshet: Freshet, command: str, rate: str) -> None:
     """No pace could be kept at infinity, NaN or nothing."""
     code, out, err = freshet(command, *FILE_OF_COMMAND.get(command, []), "--rate", rate)
@@ -252,3 +263,26 @@ def test_a_reader_who_leaves_is_not_complained_about() -> None:
     process.stderr.close()
     assert process.wait() == 1
     assert err == b""
+
+
+def test_replay_answers_with_one_object(freshet: Freshet, tmp_path: Path) -> None:
+    """A label is enough; what was inferred, the verdict and progress go to standard error."""
+    rows = "".join(f"{index % 7},{'u' if index % 7 > 3 else 'd'}\n" for index in range(60))
+    (tmp_path / "a.csv").write_text("x,y\n" + rows)
+    quick = ("--set", "trigger.every_events=30", "--set", "train.first_steps=5", "--set", "train.portfolio=[]")
+    code, out, err = freshet("replay", "a.csv", "--label", "y", "--json", *quick)
+    told = json.loads(out)
+    assert (code, out.count("\n")) == (0, 1)
+    assert {"champion", "frozen", "ungated"} == told["accuracy"].keys() == told["loss"].keys()
+    assert {"started", "promoted", "rejected", "failed", "rolled_back"} == told["rounds"].keys()
+    assert told["drift"].keys() == {"alarms"}
+    assert (told["events"], told["rounds"]["started"], told["dead_lettered"]) == (60, 2, 0)
+    assert told["seconds"] > 0
+    assert told["events_per_second"] > 0
+    assert "schema from the first 60 rows" in err
+    code, out, err = freshet("replay", "a.csv", "--set", "schema.numeric=[x]", "--set", "schema.label=y")
+    assert (code, out) == (0, "")
+    assert "schema from" not in err
+    code, out, err = freshet("replay", "a.csv")
+    assert (code, out) == (2, "")
+    assert "freshet init" in err

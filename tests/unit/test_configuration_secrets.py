@@ -166,7 +166,7 @@ def test_a_written_configuration_needs_the_secret_and_does_not_hold_it(
     monkeypatch.setenv(VARIABLE, SECRET)
     security = "{protocol: SASL_SSL, mechanism: PLAIN, username: me}"
     (tmp_path / "base.yaml").write_text(f"source:\n  kind: kafka\n  kafka:\n    security: {security}\n")
-    (tmp_path / "a.csv").write_text("x,label\n" + "".join(f"{row},{'ab'[row % 2]}\n" for row in range(40)))
+    (tmp_path / "a.csv").write_text("x,label\n" + "".join(f"{row % 7},{'ab'[row % 2]}\n" for row in range(40)))
     done = CliRunner().invoke(app, ["init", "a.csv", "--label", "label", "--config", "base.yaml", "--out", "out.yaml"])
     assert done.exit_code == 0, done.output
     written = (tmp_path / "out.yaml").read_text()

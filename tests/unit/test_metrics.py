@@ -25,6 +25,7 @@ TRAINER = BOTH | {
     "freshet_prequential_loss": "gauge",
     "freshet_prequential_accuracy": "gauge",
     "freshet_drift_score": "gauge",
+    "freshet_drift_alarms": "counter",
     "freshet_triggers": "counter",
     "freshet_rounds": "counter",
     "freshet_round_duration_seconds": "histogram",
@@ -47,6 +48,11 @@ BEYOND_THE_CONTRACT = {
     "freshet_events_evicted_unlearnt": "counter",
     "freshet_intake_held_back_seconds": "counter",
     "freshet_training_paused": "gauge",
+    "freshet_learning_speculative": "gauge",
+    "freshet_suspicion_turns": "counter",
+    "freshet_training_cpu_seconds": "counter",
+    "freshet_unserved_age_seconds": "gauge",
+    "freshet_round_spacing_ratio": "gauge",
 }
 
 
@@ -149,7 +155,10 @@ def call_every_hook(observer: PrometheusObserver) -> None:
     observer.held(10, 20, 30)
     observer.prequential("champion", 0.5, 0.1)
     observer.drifted("age", "psi", 0.3)
+    observer.alarmed("data", "age", 0.3, 700)
     observer.triggered("new_events")
+    observer.charged(0.75)
+    observer.awaited(12.5, 2.0)
     observer.phase_ended("train", 1.5)
     observer.trained(0.4)
     observer.validated("recent", "challenger", 0.6)
@@ -182,7 +191,12 @@ def test_the_trainers_hooks_arrive_in_its_metrics() -> None:
     assert value(observer, "freshet_poll_gap_seconds_bucket", le="0.01") == 0
     assert [value(observer, f"freshet_{kind}_events") for kind in ("window", "replay", "heldout")] == [10, 20, 30]
     assert value(observer, "freshet_drift_score", feature="age", kind="psi") == 0.3
+    alarms = [value(observer, "freshet_drift_alarms_total", kind=kind) for kind in ("data", "prediction", "concept")]
+    assert alarms == [1, 0, 0]
     assert value(observer, "freshet_triggers_total", reason="new_events") == 1
+    assert value(observer, "freshet_training_cpu_seconds_total") == 0.75
+    assert value(observer, "freshet_unserved_age_seconds") == 12.5
+    assert value(observer, "freshet_round_spacing_ratio") == 2.0
     assert value(observer, "freshet_round_duration_seconds_sum", phase="train") == 1.5
     assert value(observer, "freshet_training_loss") == 0.4
     assert value(observer, "freshet_heldout_loss", slice="recent", role="challenger") == 0.6
@@ -254,3 +268,14 @@ def test_prometheus_own_tool_finds_no_fault(make: type[PrometheusObserver]) -> N
         found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
         assert (found.returncode, found.stdout + found.stderr) == (0, b"")
         call_every_hook(observer)
+
+
+def test_a_suspicion_shows_until_it_ends() -> None:
+    """Whatever turns it takes in between, and each is counted."""
+    observer = TrainerObserver("binary")
+    shown = []
+    for what in hooks.SUSPICION_TURNS:
+        observer.suspected(what)
+        shown.append(value(observer, "freshet_learning_speculative"))
+        assert value(observer, "freshet_suspicion_turns_total", what=what) == 1
+    assert shown == [1, 1, 1, 0, 0, 0]

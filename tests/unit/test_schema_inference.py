@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from service.errors import TableError
 from service.schema_inference import INFERRED_ROWS, Inference, infer
-from service.settings import Task
+from service.settings import Settings, Task
+from service.table_events import to_event
 from service.tables import read_table
 
 
@@ -57,7 +61,7 @@ def test_json_lines_keep_the_kinds_of_the_wire(tmp_path: Path) -> None:
     lines = [
         {"q": "5", "n": 1, "b": True, "s": "yes", "y": "u"},
         {"q": "6", "n": None, "b": False, "s": "no", "y": "d"},
-        {"q": "5", "n": 3, "b": True, "y": "u", "o": [1]},
+        {"q": "5", "n": 3, "b": True, "y": "u", "o": {"k": 1}},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = infer(read_table(path), "y")
@@ -66,6 +70,44 @@ def test_json_lines_keep_the_kinds_of_the_wire(tmp_path: Path) -> None:
     assert result.schema.boolean == ("b",)
     assert result.schema.nullable == ("n", "s")
     assert any("'o' holds lists or objects" in warning for warning in result.warnings)
+
+
+def test_lists_of_equally_many_numbers_are_vectors(tmp_path: Path) -> None:
+    """In JSON Lines an array is one, in CSV a cell that spells one; a text of JSON Lines stays text."""
+    path = tmp_path / "a.jsonl"
+    lines = [{"v": [1, 2.5], "s": "[1, 2]", "y": "u"}, {"v": None, "s": "[1, 2]", "y": "d"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = infer(read_table(path), "y")
+    assert (result.schema.vector, result.schema.nullable) == ({"v": 2}, ("v",))
+    assert result.schema.categorical == ("s",)
+    rows = inferred(tmp_path, {"v": ['"[1, 2]"', '"[3,4.5]"', '"[0, 0]"'], "x": numbers(3), "y": ["u", "d", "u"]})
+    assert (rows.schema.vector, rows.schema.numeric) == ({"v": 2}, ("x",))
+
+
+def test_a_list_column_of_parquet_is_a_vector(tmp_path: Path) -> None:
+    """Of floats or of integers, missing in some rows; it becomes the event's array."""
+    columns = {"v": [[1.5, 2.0], None, [0.0, -1.0]], "n": [[1], [2], [3]], "y": ["u", "d", "u"]}
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet")
+    result = infer(table, "y")
+    assert (result.schema.vector, result.schema.nullable) == ({"v": 2, "n": 1}, ("v",))
+    settings = Settings.model_validate({"task": result.task, "schema": result.schema.model_dump()})
+    assert [to_event(row, settings)["features"] for row in table] == [
+        {"v": [1.5, 2.0], "n": [1]},
+        {"n": [2]},
+        {"v": [0.0, -1.0], "n": [3]},
+    ]
+
+
+@pytest.mark.parametrize("values", [[[1, 2], [3]], [[1], ["a"]], [[], []], [[True], [False]], [[[1]], [[2]]]])
+def test_other_lists_are_no_vectors(tmp_path: Path, values: list[Any]) -> None:
+    """What differs in length, is empty, or holds anything but numbers is left out, and the warning says why."""
+    path = tmp_path / "a.jsonl"
+    lines = [{"x": 1, "v": value, "y": label} for value, label in zip(values, "ud", strict=True)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = infer(read_table(path), "y")
+    assert result.schema.vector == {}
+    assert any("'v' holds lists or objects" in warning and "equally many" in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +208,12 @@ def test_only_the_first_thousand_rows_are_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "1,u\n2,d\n" * (INFERRED_ROWS // 2) + "ragged\n")
     assert infer(read_table(path), "y").rows == INFERRED_ROWS
+
+
+def test_a_column_that_counts_the_rows_is_no_feature(tmp_path: Path) -> None:
+    """It is said; whole numbers that leave one out, or come in another order, stay features."""
+    counting = [str(number) for number in range(7, 27)]
+    skipping = [*counting[:-1], "99"]
+    result = inferred(tmp_path, {"n": counting, "m": skipping, "x": counting[::-1], "y": ["u", "d"] * 10})
+    assert result.schema.numeric == ("m", "x")
+    assert result.warnings == ("column 'n' counts the rows, as an identifier does, and is left out",)

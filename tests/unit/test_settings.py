@@ -60,6 +60,20 @@ def test_a_setting_cannot_be_changed() -> None:
         ({"schema": {"numeric": ["a"], "boolean": ["a"]}}, "'a' is listed twice"),
         ({"schema": {"numeric": ["a", "a"]}}, "'a' is listed twice"),
         ({"schema": {"numeric": ["a"], "nullable": ["b"]}}, "nullable names 'b'"),
+        ({"schema": {"numeric": ["a"], "vector": {"a": 2}}}, "'a' is listed twice"),
+        ({"schema": {"vector": {"a": 0}}}, "greater than or equal to 1"),
+        ({"train": {"model": {"module": "no factory"}}}, "pattern"),
+        ({"train": {"model": {"weights": "w.safetensors"}}}, "train.model.weights is for a network of your own"),
+        ({"train": {"model": {"arguments": {"depth": 2}}}}, "train.model.arguments is for a network of your own"),
+        ({"train": {"model": {"normalise": False}}}, "train.model.normalise is for a network of your own"),
+        (
+            {"train": {"model": {"module": "a:b"}, "portfolio": [{"window_events": 100, "kind": "ridge"}]}},
+            "train.portfolio lists kind: ridge, which only built-in networks have",
+        ),
+        ({"train": {"strategy": "most"}}, "'most' does not fit; expected full, head, or a list of patterns"),
+        ({"train": {"strategy": {"layers": []}}}, "expected full, head, or a list of patterns"),
+        ({"train": {"strategy": {"layers": "head.*"}}}, "expected full, head, or a list of patterns"),
+        ({"train": {"strategy": {"layer": ["head.*"]}}}, "expected full, head, or a list of patterns"),
         ({"schema": {"labels": ["x", "x"]}}, "a label twice"),
         ({"schema": {"labels": ["x", "y", "z"]}}, "has 3 labels, but binary has 2"),
         ({"task": "multiclass", "schema": {"labels": ["x"]}}, "one label"),
@@ -104,6 +118,22 @@ def test_what_only_looks_impossible_is_taken() -> None:
         trainer={"state_path": "data/state"},
     )
     assert tree.serve.port == tree.trainer.port
+
+
+def test_a_network_of_ones_own_is_one_challenger_unless_more_are_asked_for() -> None:
+    """It may be large, so a portfolio is only what the user lists."""
+    model = {"module": "package.module:factory"}
+    assert len(settings(train={"model": model}).train.members(2_000)) == 1
+    several = [{"window_events": 100}, {"window_events": 200}]
+    assert len(settings(train={"model": model, "portfolio": several}).train.members(2_000)) == 2
+    assert len(settings().train.members(2_000)) > 1
+
+
+def test_strategies_come_back_from_plain_values() -> None:
+    """A round's file holds them, and the one that trains it means the same."""
+    for strategy in ("full", "head", {"layers": ["head.*", "encoder.1.*"]}):
+        train = settings(train={"strategy": strategy}).train
+        assert type(train).model_validate(train.model_dump(mode="json")) == train
 
 
 def test_features_come_in_column_order() -> None:

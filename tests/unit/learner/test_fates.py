@@ -6,13 +6,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from service.learner.fates import (
+from service.learner.fates import Fates, Moment
+from service.learner.runs import (
     DEAD_LETTERED,
     EVICTED_UNLEARNT,
     HELD_OUT,
     LEARNABLE,
     NO_RECORD,
-    Fates,
+    ROLLED_BACK,
     Runs,
     heldout_fates,
 )
@@ -139,7 +140,43 @@ def test_a_log_that_went_back_is_noted() -> None:
     add(fates, 0, [HELD_OUT] * 5)
     fates.rewind(SOURCE, 3, 4)
     add(fates, 3, [DEAD_LETTERED], expected=3)
-    assert told(fates.drain()) == [(0, 4, HELD_OUT), (3, 4, REWOUND), (3, 3, DEAD_LETTERED)]
+    assert told(fates.drain()) == [(3, 4, REWOUND), (3, 3, DEAD_LETTERED), (0, 2, HELD_OUT)]
+
+
+def test_what_is_rolled_back_was_neither_learnt_nor_held_out() -> None:
+    """Whatever rounds did since, events behind the moment have one fate, and those before it are as they were."""
+    fates = Fates(10)
+    add(fates, 0, [LEARNABLE] * 4)
+    fates.round_began(2)
+    fates.round_ended(learnt=True)
+    add(fates, 4, [LEARNABLE, HELD_OUT], expected=4)
+    moment = fates.now()
+    add(fates, 6, [HELD_OUT, LEARNABLE, DEAD_LETTERED, LEARNABLE], expected=6)
+    fates.round_began(5)
+    fates.round_ended(learnt=True)
+    assert sorted(told(fates.drain(keep=moment))) == [
+        (0, 1, EVICTED_UNLEARNT),
+        (2, 3, LEARNABLE),
+        (5, 5, HELD_OUT),
+        (8, 8, DEAD_LETTERED),
+    ]
+    fates.roll_back(moment)
+    assert fates.waiting == 1
+    assert sorted(told(fates.drain())) == [(6, 7, ROLLED_BACK), (9, 9, ROLLED_BACK)]
+    fates.round_began(3)
+    fates.round_ended(learnt=True)
+    assert told(fates.drain()) == [(4, 4, LEARNABLE)]
+
+
+def test_a_log_that_went_back_takes_its_offsets_out_of_a_roll_back() -> None:
+    """The new records at those offsets are what is told of them."""
+    fates = Fates(10)
+    moment = fates.now()
+    add(fates, 0, [LEARNABLE, LEARNABLE, HELD_OUT, HELD_OUT])
+    fates.rewind(SOURCE, 1, 3)
+    add(fates, 1, [LEARNABLE], expected=1)
+    fates.roll_back(moment)
+    assert sorted(told(fates.drain())) == [(0, 1, ROLLED_BACK), (1, 3, REWOUND)]
 
 
 def test_a_round_in_flight_at_a_snapshot_is_open_again_after_it() -> None:
@@ -160,8 +197,8 @@ def test_a_round_in_flight_at_a_snapshot_is_open_again_after_it() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_offset_is_settled_once_and_as_a_plain_model_says(seed: int) -> None:  # noqa: C901 - a model, step by step
-    """Arrivals from two partitions, rounds that end well or not, drains and restarts in any order."""
+def test_every_offset_is_settled_once_and_as_a_plain_model_says(seed: int) -> None:  # noqa: C901, PLR0912, PLR0915 - a model, step by step
+    """Arrivals from two partitions, rounds that end well or not, drains, restarts and roll-backs in any order."""
     chance = random.Random(seed)  # noqa: S311 - a test's choices are no secret
     capacity = chance.randint(3, 40)
     fates = Fates(capacity)
@@ -171,14 +208,28 @@ def test_every_offset_is_settled_once_and_as_a_plain_model_says(seed: int) -> No
     learnt: set[tuple[Partition, int]] = set()
     expected: dict[tuple[Partition, int], int] = {}
     settled: list[Runs] = []
-    for _ in range(200):
+    moment: Moment | None = None
+    since: list[tuple[Partition, int]] = []  # admitted since the moment
+    at_moment: tuple[list[tuple[Partition, int]], set[tuple[Partition, int]]] = ([], set())
+    for _ in range(300):
         action = chance.random()
-        if action < 0.5:
+        if action < 0.04 and window_of_round is None:
+            moment, since, at_moment = fates.now(), [], (list(order), set(learnt))
+        elif action < 0.08 and moment is not None:
+            fates.roll_back(moment)
+            expected |= dict.fromkeys(since, ROLLED_BACK)
+            order, learnt = list(at_moment[0]), set(at_moment[1])
+            moment, window_of_round = None, None
+        elif action < 0.1:
+            moment = None
+        elif action < 0.5:
             source = chance.choice((SOURCE, OTHER))
             codes = [chance.choice((LEARNABLE, LEARNABLE, LEARNABLE, HELD_OUT, DEAD_LETTERED)) for _ in range(7)]
             add(fates, following[source], codes, expected=following[source], source=source)
             for offset, code in enumerate(codes, following[source]):
                 expected[source, offset] = code
+                if code in (LEARNABLE, HELD_OUT):
+                    since.append((source, offset))
                 if code == LEARNABLE:
                     order.append((source, offset))
             following[source] += len(codes)
@@ -191,9 +242,9 @@ def test_every_offset_is_settled_once_and_as_a_plain_model_says(seed: int) -> No
             window_of_round = None
             fates.round_ended(learnt=succeeded)
         elif action < 0.95:
-            settled.append(fates.drain())
+            settled.append(fates.drain(keep=moment))
         else:
-            settled.append(fates.drain())
+            settled.append(fates.drain(keep=moment))
             arrays, state = fates.snapshot()
             fates = Fates(capacity)
             fates.restore(arrays, state)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.model.encoder import LIMIT, Encoder
-from service.model.learned import CHUNK_ROWS, LARGEST_ERROR, LearnedModel, build_network, load_weights
+from service.model.learned import CHUNK_ROWS, LARGEST_ERROR, LearnedModel, build_network
 from service.records import Examples
 from service.settings import Network, Schema, Task
 
@@ -111,4 +111,4 @@ def test_weights_of_another_shape_are_refused_in_one_line() -> None:
     weights = LearnedModel(encoder(), build_network(encoder())).weights()
     weights["layers.0.weight"] = np.zeros((3, 3), dtype=np.float32)
     with pytest.raises(ValueError, match=r"the weights do not fit the network: .*layers.0.weight"):
-        load_weights(build_network(encoder()), weights)
+        LearnedModel.of_members(encoder(), [weights])

@@ -14,7 +14,7 @@ import torch
 from starlette.types import ASGIApp
 
 from service.model.encoder import Encoder
-from service.model.learned import LearnedModel, build_network, weights_of
+from service.model.learned import LearnedModel, build_network
 from service.serve.connection import Limits
 from service.serve.http import HttpServer
 from service.settings import Settings
@@ -89,7 +89,7 @@ def checkpoint_of(settings: Settings, checkpoint_id: str, *, seed: int = 0, spoi
     """Return a checkpoint with weights that depend on the seed; a spoilt one has NaN among them."""
     encoder = encoder_of(settings)
     torch.manual_seed(seed)
-    tensors = {name: array * 3 for name, array in weights_of(build_network(encoder)).items()}
+    tensors = {name: array * 3 for name, array in build_network(encoder).members()[0].items()}
     if spoilt:
         tensors = {name: np.full_like(array, np.nan) for name, array in tensors.items()}
     manifest = Manifest(

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.model.encoder import Encoder
+from service.model.ensemble import build_network
 from service.model.learned import LearnedModel
 from service.serve.instances import MAX_ERRORS, encode_instances
 from service.serve.problems import ProblemError
+from service.settings import Network, Schema
 from tests.unit.serve.builders import INSTANCE, checkpoint_of, settings_in
 
 
@@ -53,6 +56,31 @@ def test_every_fault_is_named_with_its_pointer(model: LearnedModel) -> None:
         "/instances/0/age",
         "/instances/2/income",
         "/instances/3",
+    ]
+
+
+def test_a_fault_within_a_vector_points_to_its_element() -> None:
+    """The pointer leads into the array; a wrong length or kind is a fault of the whole."""
+    encoder = Encoder(
+        task="binary",
+        schema=Schema(vector={"v/w": 2}),
+        network=Network(),
+        labels=("no", "yes"),
+        categories={},
+        means=np.zeros(2),
+        scales=np.ones(2),
+    )
+    model = LearnedModel(encoder, build_network(encoder))
+    numbers, _, _ = encode_instances(model, [{"v/w": [1, 2.5]}])
+    assert numbers.tolist() == [[1, 2.5]]
+    with pytest.raises(ProblemError) as caught:
+        encode_instances(model, [{"v/w": [1, "2"]}, {"v/w": [1]}, {"v/w": [10**400, 1]}, {"v/w": 5}, {}])
+    assert [error.pointer for error in caught.value.errors] == [
+        "/instances/0/v~1w/1",
+        "/instances/1/v~1w",
+        "/instances/2/v~1w/0",
+        "/instances/3/v~1w",
+        "/instances/4/v~1w",
     ]
 
 

@@ -1,6 +1,8 @@
 """The watcher follows the pointer, whatever it meets."""
 
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,22 @@ class Watched:
 def watched(tmp_path: Path) -> Watched:
     """Return a watcher of an empty store."""
     return Watched(settings_in(tmp_path))
+
+
+def test_a_network_that_the_configuration_does_not_name_is_never_imported(watched: Watched) -> None:
+    """Whoever can write into the store must not choose what code a server runs; what served goes on."""
+    first = publish(watched.settings)
+    watched.watcher.look()
+    checkpoint = checkpoint_of(watched.settings, "000002-bbbbbbbb")
+    network = checkpoint.encoder["network"] | {"module": "tests.broken_network:network"}
+    store = store_of(watched.settings)
+    store.write(replace(checkpoint, encoder=checkpoint.encoder | {"network": network}))
+    store.point(checkpoint.manifest.id, reason="test", by="test")
+    watched.watcher.look()
+    assert watched.id == first
+    assert "its network is another than that of train.model" in (watched.predictor.trouble or "")
+    assert watched.observer.outcomes == ["swapped", "failed"]
+    assert "tests.broken_network" not in sys.modules
 
 
 def test_an_empty_store_is_waited_for(watched: Watched) -> None:

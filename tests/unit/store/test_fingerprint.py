@@ -22,10 +22,11 @@ def test_a_fingerprint_is_the_same_everywhere() -> None:
         settings(numeric=["b", "a"]),
         settings(numeric=["a"], boolean=["b"]),
         settings(nullable=["a"]),
+        settings(vector={"v": 2}),
         settings(labels=["no", "yes"]),
         settings().model_copy(update={"task": "multiclass"}),
     ],
-    ids=["order", "kind", "nullable", "labels", "task"],
+    ids=["order", "kind", "nullable", "vector", "labels", "task"],
 )
 def test_whatever_changes_the_columns_changes_the_schemas_fingerprint(other: Settings) -> None:
     """Columns in another order are another schema."""
@@ -57,3 +58,30 @@ def test_a_difference_is_told_in_words() -> None:
     assert difference(old, old) == ""
     assert difference(old, new) == 'labels was not set, is now ["no","yes"]; numeric without a and now with d'
     assert difference({"n": [1, 2], "t": "x"}, {"n": [2, 1], "t": "y"}) == 'n in another order; t was "x", is now "y"'
+
+
+def own(**model: object) -> Settings:
+    """Return settings with a network of the user's own."""
+    return Settings.model_validate({"train": {"model": {"module": "a.b:c", **model}}})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [own(module="a.b:d"), own(arguments={"width": 3}), own(normalise=False), own(max_categories=5)],
+    ids=["module", "arguments", "normalise", "max_categories"],
+)
+def test_whatever_changes_a_network_of_ones_own_changes_its_fingerprint(other: Settings) -> None:
+    """A checkpoint of one is not taken for that of another."""
+    assert model_fingerprint(other) != model_fingerprint(own())
+
+
+def test_the_built_in_networks_keys_and_the_place_of_weights_leave_such_a_fingerprint_alone() -> None:
+    """Where weights came from is one machine's own, once they are in a checkpoint."""
+    assert model_fingerprint(own(hidden=[5], dropout=0.3, normalise=True)) == model_fingerprint(own())
+    assert model_fingerprint(own(weights="a")) == model_fingerprint(own(weights="b")) != model_fingerprint(own())
+
+
+def test_vectors_are_named_with_their_lengths() -> None:
+    """What a reader of a mismatch needs to see."""
+    one, two = schema_values(settings(vector={"v": 2})), schema_values(settings(vector={"v": 3}))
+    assert difference(one, two) == "vector without v[2] and now with v[3]"

@@ -8,7 +8,7 @@ import pytest
 
 from service.errors import RoundFailedError
 from service.learner.learner import Learner
-from service.learner.roles import model_of
+from service.model.learned import LearnedModel
 from service.records import Examples
 from service.train.fit import train_round
 from service.train.round import Outcome, Round
@@ -24,7 +24,7 @@ def first_round(rows: int = 200, **sections: Any) -> tuple[Learner, Round]:
 
 def mistakes(given: Round, outcome: Outcome, examples: Examples) -> float:
     """Return the share of wrong labels of a round's only challenger."""
-    return float(model_of(given.encoder, outcome.trained[0].weights).score(examples).errors.mean())
+    return float(LearnedModel.of_members(given.encoder, [outcome.trained[0].weights]).score(examples).errors.mean())
 
 
 def test_a_first_round_learns_a_simple_rule() -> None:
@@ -106,7 +106,7 @@ def test_a_loss_that_is_no_number_fails_the_round() -> None:
         given.challengers[0],
         weights={name: np.full_like(array, np.nan) for name, array in train_round(given).trained[0].weights.items()},
     )
-    with pytest.raises(RoundFailedError, match="the loss became nan at step 1") as caught:
+    with pytest.raises(RoundFailedError, match=r"no loss of network-.* stayed a number") as caught:
         train_round(replace(given, challengers=(broken,)))
     assert caught.value.cause == "not_finite"
     assert learner.in_flight is given
@@ -154,7 +154,7 @@ def test_a_regression_is_learnt_in_label_units() -> None:
     learner.absorb(values)
     given = learner.begin_round("first_events", 0.0)
     test = separable(500, seed=9)
-    scores = model_of(given.encoder, train_round(given).trained[0].weights).score(
+    scores = LearnedModel.of_members(given.encoder, [train_round(given).trained[0].weights]).score(
         replace(test, targets=1_000 + 100 * test.numbers[:, 0])
     )
     assert scores.errors.mean() < 25

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from service.validate.evidence import ForwardEvidence, PairedSums
+from service.validate.evidence import ForwardEvidence, PairedSums, Probation
 
 
 def test_sums_give_mean_and_standard_error() -> None:
@@ -56,3 +56,46 @@ def test_it_survives_json() -> None:
         held.end_round()
         held.add("main", np.array([4.0]))
     assert copy.sums("main") == evidence.sums("main")
+
+
+def test_a_predecessor_is_watched_for_so_many_rounds() -> None:
+    """From the promotion on; before it and afterwards nothing is added up."""
+    probation = Probation(rounds=2)
+    probation.add(np.ones(5))
+    assert (probation.runs, probation.sums.events) == (False, 0)
+    probation.begin()
+    for _ in range(2):
+        probation.add(np.full(5, -1.0))
+        assert probation.sums.mean == -1.0
+        probation.end_round()
+    probation.add(np.ones(5))
+    assert (probation.runs, probation.sums.events) == (False, 0)
+
+
+def test_a_new_promotion_begins_a_new_watch() -> None:
+    """The predecessor is another one."""
+    probation = Probation(rounds=2)
+    probation.begin()
+    probation.add(np.ones(5))
+    probation.end_round()
+    probation.begin()
+    probation.end_round()
+    assert probation.runs
+    assert probation.sums.events == 0
+    probation.end()
+    assert not probation.runs
+
+
+def test_a_watch_survives_json() -> None:
+    """A restart goes on with it."""
+    probation = Probation(rounds=3)
+    probation.begin()
+    probation.add(np.array([1.0, 3.0]))
+    probation.end_round()
+    copy = Probation.from_json(probation.to_json(), rounds=3)
+    assert copy.sums == probation.sums
+    for one in (probation, copy):
+        one.end_round()
+        assert one.runs
+        one.end_round()
+        assert not one.runs

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from service.window.drift import Reference
+from service.drift.distribution import DistributionWatch
+from service.drift.reference import Reference
+from service.settings import Drift
 
 
 def test_the_same_distribution_scores_about_bins_over_rows() -> None:
@@ -45,6 +47,19 @@ def test_it_survives_json() -> None:
     reference = Reference.of(["a"], np.random.default_rng(2).normal(size=(500, 1)))
     shifted = np.random.default_rng(3).normal(size=(500, 1)) + 1
     assert Reference.from_json(reference.to_json()).psi(shifted) == reference.psi(shifted)
+
+
+def test_a_reference_of_before_categories_were_watched_still_gives_scores() -> None:
+    """Checkpoints of that time serve on; what is not known of them raises no alarm."""
+    old = {"edges": {"a": [-1.0, 0.0, 1.0]}, "shares": {"a": [0.16, 0.34, 0.34, 0.16, 0.0]}}
+    reference = Reference.from_json(old)
+    numbers = np.random.default_rng(4).normal(size=(2_000, 1))
+    assert reference.psi(numbers)["a"] < 0.02
+    assert reference.psi(numbers + 1)["a"] > 0.25
+    watch = DistributionWatch("data", Drift())
+    watch.follow(reference)
+    assert watch.look(numbers[:100] + 3, np.zeros((100, 0), dtype=np.int64), 100) is None
+    assert watch.scores()["a"] > 0.25
 
 
 def test_numbers_at_opposite_ends_of_a_double_leave_finite_bins() -> None:

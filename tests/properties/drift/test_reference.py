@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from service.drift.reference import Reference
 from service.store.canonical import canonical_json
-from service.window.drift import Reference
 from tests.properties.effort import examples
 
 NAMES = ("a", "b")

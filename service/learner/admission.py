@@ -1,0 +1,21 @@
+"""What is tried before anything begins: the network that the configuration names, and what of it is trained."""
+
+import torch
+
+from service.model.ensemble import build_network
+from service.model.trial import require_module, sample_encoder
+from service.settings import Settings
+from service.train.strategy import trained_parameters
+
+
+def require_model(settings: Settings) -> None:
+    """Raise ConfigurationError, in one line, unless the configured network can be made, trained and loaded.
+
+    From here on this process may import the module that ``train.model.module`` names.
+    """
+    require_module(settings)
+    if settings.train.strategy == "full":
+        return
+    with torch.random.fork_rng(devices=[]):
+        names = build_network(sample_encoder(settings)).groups[0].members.names()
+    trained_parameters(names, settings.train.strategy)

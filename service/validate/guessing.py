@@ -1,0 +1,67 @@
+"""How models do against guessing: what is compared, and the newest differences. Pure."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from service.records import FloatArray, Scores
+from service.settings import Task
+
+MIN_EVENTS = 30
+"""On fewer events nothing is tested."""
+
+LEAST_VARIANCE = 1e-6
+
+
+def comparable(task: Task, scores: Scores) -> FloatArray:
+    """Return what models are compared to guessing by [n]: the probability that they did not give to the true label.
+
+    Where labels have nothing to do with features, the class frequencies give the true label as much on average as any
+    model does, however sure of itself or however rare a class is; log-loss would condemn a model that is right mostly
+    and too sure of itself. For a regression it is the absolute error.
+    """
+    if task == "regression":
+        return scores.errors
+    return 1.0 - np.exp(-np.nan_to_num(scores.losses, nan=np.inf))
+
+
+class Newest:
+    """The newest differences to guessing; below zero is better than guessing."""
+
+    def __init__(self, capacity: int, values: FloatArray | None = None) -> None:
+        self.capacity = capacity
+        self.values: FloatArray = np.empty(0) if values is None else values[-capacity:]
+
+    def append(self, values: FloatArray) -> None:
+        """Take in values, oldest first."""
+        self.values = np.concatenate([self.values, values])[-self.capacity :]
+
+    @property
+    def mean(self) -> float:
+        """Mean difference, NaN without any."""
+        return float(self.values.mean()) if len(self.values) else math.nan
+
+    @property
+    def variance(self) -> float:
+        """Their variance, NaN below two."""
+        return float(self.values.var(ddof=1)) if len(self.values) > 1 else math.nan
+
+    def risen(self, usual: float, variance: float) -> tuple[int, float]:
+        """Tell since when the values have been about zero, and no longer about ``usual``, below it.
+
+        Returns of how many of the newest that is likeliest, and by how much: the logarithm of the likelihood ratio, the
+        cumulative sum of Page (1954).
+        """
+        sums = np.concatenate([[0.0], np.cumsum(self.values - usual / 2)])
+        if not np.isfinite(sums[-1]):
+            return len(self.values), math.inf
+        events = int(np.argmin(sums[::-1]))
+        return events, float(sums[-1] - sums.min()) * -usual / max(variance, LEAST_VARIANCE)
+
+    def below_zero(self, level: float) -> bool:
+        """Tell whether the mean is below zero beyond chance, by a one-sided test on at least MIN_EVENTS events."""
+        count = len(self.values)
+        if count < MIN_EVENTS:
+            return False
+        return self.mean < NormalDist().inv_cdf(level) * math.sqrt(self.variance / count)

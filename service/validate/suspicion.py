@@ -1,0 +1,231 @@
+"""Suspicion: what arrives is not trusted while the serving model does no better than guessing. Pure.
+
+A burst of wrong labels and an abrupt change look alike at first: the serving model fails. What follows tells which.
+If the learners, which go on learning, soon predict better than guessing, it was a change; if the serving model becomes
+right again first, it was noise.
+
+::
+
+            no better than guessing,                       learners beat guessing
+            and it did before              ┌───────────┐   (and no confirm_events)
+   clear ─────────────────────────────────►│ suspected ├──────────────────────────► clear: changed
+                                           └─┬───▲───┬─┘──► clear: noise     the serving model beats guessing
+                    learners beat guessing   │   │   └────► clear: expired   speculation_max_events
+                                             ▼   │ they no longer do
+                                          ┌──────┴─────┐
+                                          │ confirming ├───► clear: changed, after confirm_events; or noise
+                                          └────────────┘
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from service.records import FloatArray
+from service.settings import Gate
+from service.validate.guessing import Newest
+
+Phase = Literal["clear", "suspected", "confirming"]
+What = Literal["entered", "confirming", "doubted", "changed", "noise", "expired"]
+
+TURNS: dict[What, str] = {
+    "entered": "the serving model does no better than guessing: nothing is published until it is known why",
+    "confirming": "the learners beat guessing: a change, if gate.confirm_events more events confirm it",
+    "doubted": "the learners no longer beat guessing",
+    "changed": "the learners beat guessing: it was a change, and learning goes on",
+    "noise": "the serving model is right again: the events in between were noise, and are rolled back",
+    "expired": "nothing was decided within gate.speculation_max_events: learning goes on",
+}
+"""Every turn, in words."""
+
+STEP_EVENTS = 20
+"""Looks are so many events apart, whatever the size of the batches in which events arrive."""
+
+USUAL_SHARE = 0.05
+"""How much a look moves what is usual: slowly enough for a failure not to become usual before it is noticed."""
+
+SIGNAL = 3.0
+"""By so many standard errors features must predict labels for events to be learnable, whatever the learners can do."""
+
+HINT = 2.0
+"""By so many for events not to be suspected; and where learners beat guessing, which could be a burst's frequencies."""
+
+LEAST_SIGNAL_EVENTS = 60
+
+CLEARLY = 0.05
+"""Learners must be so much better than a serving model that is right again, else the events before were noise."""
+
+LEAST_EVIDENCE = 10.0
+"""So many nats must speak for a failure, and against the usual scatter."""
+
+REACH = 3
+"""A suspicion is noticed within so many times ``gate.suspicion_events`` of its onset; it is looked for no further."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A change of phase: what happened behind so many of the events told, and the numbers it was decided on.
+
+    ``onset_events`` is how many events before that the serving model began to fail, of an ``entered``.
+    """
+
+    what: What
+    after_events: int
+    numbers: dict[str, float | None] = field(default_factory=dict)
+    onset_events: int = 0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is compared, per arriving event [n]: of the serving model, of guessing, of the learners if there are any.
+
+    ``signal(events, until)`` tells by how many standard errors features predict the labels of so many events before the
+    ``until``-th of those told: whether there is anything to learn.
+    """
+
+    serving: FloatArray
+    guessing: FloatArray
+    learners: FloatArray | None = None
+    signal: Callable[[int, int], float] = lambda _events, _until: 0.0
+
+
+class Suspicion:
+    """Follows how the serving model and the learners predict what arrives, and says when not to trust it.
+
+    ``events`` counts those since the suspicion began.
+    """
+
+    def __init__(self, settings: Gate) -> None:
+        self._settings = settings
+        self.phase: Phase = "clear"
+        self.events = 0
+        self._signal = math.nan  # as it was asked for last
+        self._proven = False  # the serving model has beaten guessing since the last change
+        self._same = True  # the serving model is the one that fell under suspicion
+        self._confirmed = 0  # events since the learners beat guessing
+        self._usual = self._variance = 0.0  # how far below guessing the serving model has been, and how scattered
+        self._before = Newest(REACH * settings.suspicion_events)
+        self._serving = Newest(settings.suspicion_events)
+        self._learners = Newest(settings.suspicion_events)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing may be published."""
+        return self.phase != "clear"
+
+    def look(self, told: Told) -> list[Turn]:
+        """Take in how arriving events were predicted, in order; return the turns that this brought."""
+        turns: list[Turn] = []
+        count = len(told.serving)
+        for begin in range(0, count, STEP_EVENTS):
+            end = min(begin + STEP_EVENTS, count)
+            difference = told.serving[begin:end] - told.guessing[begin:end]
+            self._serving.append(difference)
+            self._before.append(difference)
+            if told.learners is not None:
+                self._learners.append(told.learners[begin:end] - told.guessing[begin:end])
+
+            def signal(events: int, until: int = end) -> float:
+                self._signal = told.signal(events, until)
+                return self._signal
+
+            self._signal = math.nan
+            what = self._enter(signal) if self.phase == "clear" else self._test(end - begin, signal)
+            if what is not None:
+                onset = self._before.risen(self._usual, self._variance)[0] if what == "entered" else 0
+                turns.append(Turn(what, end, self._numbers(), onset))
+                self._turn(what)
+        return turns
+
+    def serving_changed(self) -> None:
+        """Note that another model serves: that it predicts well does not show that what came before was noise."""
+        self._same = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` needs, as plain values."""
+        return {
+            "phase": self.phase,
+            "events": self.events,
+            "proven": self._proven,
+            "usual": self._usual,
+            "variance": self._variance,
+            "before": self._before.values.tolist(),
+            "same": self._same,
+            "confirmed": self._confirmed,
+            "serving": self._serving.values.tolist(),
+            "learners": self._learners.values.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, settings: Gate, value: Mapping[str, Any]) -> "Suspicion":
+        """Return the suspicion that ``to_json`` described."""
+        made = cls(settings)
+        made.phase, made.events = value["phase"], int(value["events"])
+        made._proven, made._same, made._confirmed = value["proven"], value["same"], int(value["confirmed"])
+        made._usual, made._variance = float(value["usual"]), float(value["variance"])
+        made._before.append(np.array(value["before"], dtype=np.float64))
+        made._serving.append(np.array(value["serving"], dtype=np.float64))
+        made._learners.append(np.array(value["learners"], dtype=np.float64))
+        return made
+
+    def _enter(self, signal: Callable[[int], float]) -> What | None:
+        if self._serving.below_zero(self._settings.suspicion_alpha):
+            drawn = USUAL_SHARE if self._proven else 1.0
+            self._usual += drawn * (self._serving.mean - self._usual)
+            self._variance += drawn * (self._serving.variance - self._variance)
+            self._proven = True
+            return None
+        full = len(self._serving.values) == self._serving.capacity
+        if not self._proven or not full or self._serving.below_zero(self._settings.alpha):
+            return None
+        # A model that is always just a little better than guessing needs more events to be told from one that fails.
+        onset, evidence = self._before.risen(self._usual, self._variance)
+        if evidence <= LEAST_EVIDENCE:
+            return None
+        # A new concept shows in the events themselves, before any learner has learnt it.
+        learnable = signal(max(onset, LEAST_SIGNAL_EVENTS)) > HINT
+        return None if learnable and not self._settings.confirm_events else "entered"
+
+    def _test(self, events: int, signal: Callable[[int], float]) -> What | None:
+        level = self._settings.suspicion_alpha
+        self.events += events
+        learners = self._learners.below_zero(level)
+        right_again = self._same and self._serving.below_zero(level)
+        if right_again and not (learners and self._learners.mean < self._serving.mean - CLEARLY):
+            return "noise"
+        if self.phase == "suspected":
+            if (learners or not self._serving.mean < 0) and self._learnable(learners=learners, signal=signal):
+                return "confirming" if self._settings.confirm_events else "changed"
+            return "expired" if self.events >= self._settings.speculation_max_events else None
+        self._confirmed += events
+        if not self._learners.mean < 0 and not self._learnable(learners=False, signal=signal):
+            return "doubted"
+        return "changed" if self._confirmed >= self._settings.confirm_events else None
+
+    def _learnable(self, *, learners: bool, signal: Callable[[int], float]) -> bool:
+        """Tell whether what came since the onset can be learnt; learners that beat guessing make it likelier."""
+        if self.events < LEAST_SIGNAL_EVENTS:
+            return False
+        return signal(self.events) > (HINT if learners else SIGNAL)
+
+    def _turn(self, what: What) -> None:
+        if what == "entered":
+            self.phase, self.events, self._same = "suspected", 0, True
+        elif what == "confirming":
+            self.phase, self._confirmed = "confirming", 0
+            return
+        elif what == "doubted":
+            self.phase = "suspected"
+            return
+        else:
+            self.phase, self._proven = "clear", what == "noise"
+        # What is said of the time after a turn is said on events after it.
+        self._serving.values = self._learners.values = np.empty(0)
+
+    def _numbers(self) -> dict[str, float | None]:
+        means = {"serving_minus_guessing": self._serving.mean, "learners_minus_guessing": self._learners.mean}
+        means |= {"events": float(self.events), "signal": self._signal}
+        return {name: value if math.isfinite(value) else None for name, value in means.items()}

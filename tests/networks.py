@@ -1,0 +1,96 @@
+"""Networks of a user's own, right ones and wrong ones, that tests name in `train.model.module`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from service.model.custom import ModelInputs
+
+NOT_CALLABLE = 5
+
+
+class Linear(nn.Module):
+    """A linear layer over numbers and flags."""
+
+    def __init__(self, inputs: ModelInputs, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.layer = nn.Linear(inputs.width + len(inputs.nullable), inputs.outputs)
+
+    def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+        """Return [n, outputs]."""
+        del codes
+        return self.scale * self.layer(torch.cat([numbers, missing], dim=1))
+
+
+class Recurrent(nn.Module):
+    """A GRU over the first vector, an embedding of each category, running statistics, and a 0-d scale."""
+
+    def __init__(self, inputs: ModelInputs, width: int = 8) -> None:
+        super().__init__()
+        self.vector = next(iter(inputs.vectors.values()))
+        self.embeddings = nn.ModuleList(nn.Embedding(room, 2) for room in inputs.categories.values())
+        self.recurrent = nn.GRU(1, width, batch_first=True)
+        self.norm = nn.BatchNorm1d(width + 2 * len(inputs.categories))
+        self.head = nn.Linear(width + 2 * len(inputs.categories), inputs.outputs)
+        self.temperature = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+        """Return [n, outputs]."""
+        del missing
+        _, state = self.recurrent(numbers[:, self.vector, None])
+        parts = [state[0], *(embed(codes[:, index]) for index, embed in enumerate(self.embeddings))]
+        return self.head(self.norm(torch.cat(parts, dim=1))) * self.temperature
+
+
+class Squeezed(Linear):
+    """Loses the axis of one event."""
+
+    def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+        """Return [n, outputs], but [outputs] of one event."""
+        return super().forward(numbers, missing, codes).squeeze(0)
+
+
+class Detached(Linear):
+    """Cannot learn."""
+
+    def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+        """Return [n, outputs] that no gradient goes through."""
+        return super().forward(numbers, missing, codes).detach()
+
+
+class Tied(Linear):
+    """Has one parameter under two names."""
+
+    def __init__(self, inputs: ModelInputs) -> None:
+        super().__init__(inputs)
+        self.same = self.layer
+
+
+def wide(inputs: ModelInputs) -> nn.Module:
+    """Return a network with an output too many."""
+    made = Linear(inputs)
+    made.layer = nn.Linear(inputs.width + len(inputs.nullable), inputs.outputs + 1)
+    return made
+
+
+def double(inputs: ModelInputs) -> nn.Module:
+    """Return a network in double precision."""
+    return Linear(inputs).double()
+
+
+def bare(inputs: ModelInputs) -> nn.Module:
+    """Return a network without parameters."""
+    del inputs
+    return nn.Identity()
+
+
+def broken(inputs: ModelInputs) -> nn.Module:
+    """Raise, as a factory may."""
+    raise RuntimeError(f"no such backbone\nfor {inputs.task}")
+
+
+def nothing(inputs: ModelInputs) -> Any:
+    """Return no network."""
+    return {"inputs": inputs}
