@@ -53,7 +53,7 @@ class Perceptrons(Members):
         self.flat = torch.zeros(count, sum(math.prod(shape) for shape in shapes.values()))
         if fresh and hidden:
             self._begin(widths)
-        self._layers = self._views(self.flat, widths)
+        self._layers, self._widths = self._views(self.flat, widths), widths
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Return [M, n, outputs]."""
@@ -94,13 +94,15 @@ class Perceptrons(Members):
         return self._pass(features, codes, self._trace)
 
     def blame(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the weights [M, P], given that of the last answer [M, n, outputs]."""
-        whole = torch.zeros_like(self.flat)
-        views = self._views(whole, [layer[0].shape[1] for layer in self._layers] + [gradient.shape[2]])
+        """Return the gradient of the weights [M, P], given that of the last answer [M, n, outputs].
+
+        It is good until the next call, which writes into the same memory.
+        """
+        whole, views = self._gradients
         for index in range(len(self._layers) - 1, -1, -1):
             before = self._trace[index]
-            views[index][0].copy_(torch.bmm(before.transpose(1, 2), gradient))
-            views[index][1].copy_(gradient.sum(1, keepdim=True))
+            torch.bmm(before.transpose(1, 2), gradient, out=views[index][0])
+            torch.sum(gradient, 1, keepdim=True, out=views[index][1])
             if index:
                 gradient = torch.bmm(gradient, self._layers[index][0].transpose(1, 2)).mul_(before > 0)
                 if self.dropout:
@@ -108,7 +110,7 @@ class Perceptrons(Members):
         if self._columns:
             seen = torch.bmm(gradient, self._layers[0][0][:, self.width :].transpose(1, 2))
             begin, end, shape = self.layout["embedding.weight"]
-            table = whole[:, begin:end].view(self.count, *shape)
+            table = whole[:, begin:end].view(self.count, *shape).zero_()
             rows = self._rows(self._codes).flatten(1)[..., None].expand(-1, -1, shape[1])
             table.scatter_add_(1, rows, seen.reshape(self.count, -1, shape[1]))
         return whole if self.mask is None else whole * self.mask
@@ -120,6 +122,8 @@ class Perceptrons(Members):
             for name in names:
                 begin, end, _ = self.layout[name]
                 self.mask[begin:end] = 1.0
+        gradients = torch.zeros_like(self.flat)
+        self._gradients = gradients, self._views(gradients, self._widths)
         return self.flat, self.layout
 
     def _pass(self, features: Tensor, codes: Tensor, trace: list[Tensor] | None) -> Tensor:

@@ -65,3 +65,8 @@ class Newest:
         if count < MIN_EVENTS:
             return False
         return self.mean < NormalDist().inv_cdf(level) * math.sqrt(self.variance / count)
+
+    def above_zero(self, level: float) -> bool:
+        """Tell whether the mean is above zero beyond chance, as ``below_zero`` does."""
+        count = len(self.values)
+        return count >= MIN_EVENTS and self.mean > -NormalDist().inv_cdf(level) * math.sqrt(self.variance / count)

@@ -53,6 +53,12 @@ SIGNAL = 3.0
 HINT = 2.0
 """By so many for events not to be suspected; and where learners beat guessing, which could be a burst's frequencies."""
 
+SURE = 4.0
+"""By so many on the newest events alone, which are asked about again and again."""
+
+SURE_LEVEL = 3e-5
+"""The level of a test at SURE standard errors."""
+
 LEAST_SIGNAL_EVENTS = 60
 
 CLEARLY = 0.05
@@ -197,19 +203,24 @@ class Suspicion:
         if right_again and not (learners and self._learners.mean < self._serving.mean - CLEARLY):
             return "noise"
         if self.phase == "suspected":
-            if (learners or not self._serving.mean < 0) and self._learnable(learners=learners, signal=signal):
+            if self._changed(learners=learners, signal=signal):
                 return "confirming" if self._settings.confirm_events else "changed"
             return "expired" if self.events >= self._settings.speculation_max_events else None
         self._confirmed += events
-        if not self._learners.mean < 0 and not self._learnable(learners=False, signal=signal):
+        if not self._learners.mean < 0 and not self._changed(learners=False, signal=signal):
             return "doubted"
         return "changed" if self._confirmed >= self._settings.confirm_events else None
 
-    def _learnable(self, *, learners: bool, signal: Callable[[int], float]) -> bool:
-        """Tell whether what came since the onset can be learnt; learners that beat guessing make it likelier."""
-        if self.events < LEAST_SIGNAL_EVENTS:
+    def _changed(self, *, learners: bool, signal: Callable[[int], float]) -> bool:
+        """Tell whether what came since the onset is a new concept; ``learners`` is whether they beat guessing."""
+        if self._serving.above_zero(SURE_LEVEL):
+            return True  # noise is as good for a model as guessing: what is worse than it follows a rule
+        if self.events < LEAST_SIGNAL_EVENTS or not (learners or not self._serving.mean < 0):
             return False
-        return signal(self.events) > (HINT if learners else SIGNAL)
+        if signal(self.events) > (HINT if learners else SIGNAL):
+            return True
+        # A change within a burst: of all that came only the newest can be learnt.
+        return self.events > LEAST_SIGNAL_EVENTS and signal(LEAST_SIGNAL_EVENTS) > SURE
 
     def _turn(self, what: What) -> None:
         if what == "entered":
