@@ -192,7 +192,7 @@ class Suspicion:
         if evidence <= LEAST_EVIDENCE:
             return None
         # A new concept shows in the events themselves, before any learner has learnt it.
-        learnable = signal(max(onset, LEAST_SIGNAL_EVENTS)) > HINT
+        learnable = self._serving.above_zero(SURE_LEVEL) or signal(max(onset, LEAST_SIGNAL_EVENTS)) > HINT
         return None if learnable and not self._settings.confirm_events else "entered"
 
     def _test(self, events: int, signal: Callable[[int], float]) -> What | None:
