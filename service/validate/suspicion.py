@@ -192,7 +192,7 @@ class Suspicion:
         if evidence <= LEAST_EVIDENCE:
             return None
         # A new concept shows in the events themselves, before any learner has learnt it.
-        learnable = self._serving.above_zero(SURE_LEVEL) or signal(max(onset, LEAST_SIGNAL_EVENTS)) > HINT
+        learnable = self._contradicted(onset) or signal(max(onset, LEAST_SIGNAL_EVENTS)) > HINT
         return None if learnable and not self._settings.confirm_events else "entered"
 
     def _test(self, events: int, signal: Callable[[int], float]) -> What | None:
@@ -213,14 +213,18 @@ class Suspicion:
 
     def _changed(self, *, learners: bool, signal: Callable[[int], float]) -> bool:
         """Tell whether what came since the onset is a new concept; ``learners`` is whether they beat guessing."""
-        if self._serving.above_zero(SURE_LEVEL):
-            return True  # noise is as good for a model as guessing: what is worse than it follows a rule
+        if self._contradicted(min(self.events, LEAST_SIGNAL_EVENTS)):
+            return True
         if self.events < LEAST_SIGNAL_EVENTS or not (learners or not self._serving.mean < 0):
             return False
         if signal(self.events) > (HINT if learners else SIGNAL):
             return True
         # A change within a burst: of all that came only the newest can be learnt.
         return self.events > LEAST_SIGNAL_EVENTS and signal(LEAST_SIGNAL_EVENTS) > SURE
+
+    def _contradicted(self, events: int) -> bool:
+        """Tell whether the serving model is worse than guessing: noise is as good for both, so this follows a rule."""
+        return Newest(max(events, 1), self._before.values).above_zero(SURE_LEVEL)
 
     def _turn(self, what: What) -> None:
         if what == "entered":
