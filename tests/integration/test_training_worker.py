@@ -78,7 +78,7 @@ def test_a_round_that_fails_leaves_the_worker_alive(worker: TrainingWorker, rest
     weights = {name: np.full_like(array, np.nan) for name, array in train_round(given).trained[0].weights.items()}
     broken = replace(given, challengers=(replace(given.challengers[0], weights=weights),))
     write_round(tmp_path / "1", broken)
-    with pytest.raises(RoundFailedError, match="no loss of .* stayed a number") as caught:
+    with pytest.raises(RoundFailedError, match=r"no loss of .* stayed a number") as caught:
         worker.run(tmp_path / "1")
     assert caught.value.cause == "not_finite"
     with pytest.raises(RoundFailedError, match="FileNotFoundError"):
