@@ -104,6 +104,9 @@ class Observer:
     def suspected(self, what: str) -> None:
         """A suspicion that what arrives is noise took a turn, one of SUSPICION_TURNS."""
 
+    def speculating(self, *, active: bool) -> None:
+        """Whether learning is speculative, told at the start: a suspicion survives a restart."""
+
     def round_ended(self, outcome: str) -> None:
         """A round ended, with one of ROUND_OUTCOMES."""
 

@@ -50,7 +50,8 @@ class Reference:
             for at in range(0, len(numbers), stretch)
         ]
         shares = np.stack(parts).sum(axis=0) / max(len(numbers), 1)
-        spread = spread_of(parts[: len(numbers) // stretch], len(shares))
+        # The newest stretch does not count: a drift that begins in it would raise what is allowed for, and hide itself.
+        spread = spread_of(parts[: max(len(numbers) - stretch, 0) // stretch], len(shares))
         new = np.minimum(categories.new_shares(codes, stretch), shares[numbers.shape[1] :, RARE])
         shares[numbers.shape[1] :, UNSEEN] = new
         shares[numbers.shape[1] :, RARE] -= new

@@ -147,6 +147,7 @@ class Speculation:
         self._recent = examples_of(recent) if recent else None
         states = [Kept.restored(below(str(index), arrays), state) for index, state in enumerate(meta["states"])]
         self._kept, self._before = (states[0], []) if self.holds else (None, states)
+        self._observer.speculating(active=self.holds)
 
     def _newest_before(self, learner: "Learner", onset: int) -> Kept:
         """Return the newest state of before so many events were accepted, else the oldest there is."""

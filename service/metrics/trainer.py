@@ -219,6 +219,9 @@ class TrainerObserver(PrometheusObserver):
         self._suspicions.labels(what).inc()
         self._speculative.set(what in SPECULATIVE)
 
+    def speculating(self, *, active: bool) -> None:
+        self._speculative.set(active)
+
     def snapshotted(self, seconds: float) -> None:
         self._snapshots.observe(seconds)
 

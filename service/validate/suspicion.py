@@ -215,6 +215,9 @@ class Suspicion:
         """Tell whether what came since the onset is a new concept; ``learners`` is whether they beat guessing."""
         if self._contradicted(min(self.events, LEAST_SIGNAL_EVENTS)):
             return True
+        # More than the frequencies of a burst could teach: half as good as the serving model used to be.
+        if self._learners.below_zero(SURE_LEVEL) and self._learners.mean < self._usual / 2:
+            return True
         if self.events < LEAST_SIGNAL_EVENTS or not (learners or not self._serving.mean < 0):
             return False
         if signal(self.events) > (HINT if learners else SIGNAL):

@@ -16,7 +16,6 @@ GATE = {
     "train": {"steps": 20, "first_steps": 200, "portfolio": [], "model": {"hidden": [8]}},
     "gate": {"enabled": True, "suspicion_events": 60, "speculation_max_events": 100_000},
 }
-SUSPECTED = 'freshet_suspicion_turns_total{what="entered"}'
 
 
 class Poisoner(EmbeddedProducer):
@@ -93,6 +92,7 @@ def test_a_poisoned_burst_with_a_kill_in_it_leaves_no_trace(make_service: MakeSe
     service.forget_status()
     trainer = service.start("train")
     eventually(lambda: suspicion(service) == "suspected", "its successor to be suspicious")
+    assert service.metric("freshet_learning_speculative") == 1
     poisoned += producer.poison(100)
     eventually(lambda: service.accepted() == _good(producer), "the poison to be taken in")
     assert json.loads(latest.read_bytes()) == serving

@@ -279,3 +279,6 @@ def test_a_suspicion_shows_until_it_ends() -> None:
         shown.append(value(observer, "freshet_learning_speculative"))
         assert value(observer, "freshet_suspicion_turns_total", what=what) == 1
     assert shown == [1, 1, 1, 0, 0, 0]
+    observer.speculating(active=True)
+    assert value(observer, "freshet_learning_speculative") == 1
+    assert value(observer, "freshet_suspicion_turns_total", what="entered") == 1

@@ -79,6 +79,19 @@ def test_after_a_promotion_the_newest_events_are_compared_with_the_new_reference
     assert made.scores()["f0"] < 0.1
 
 
+def test_a_drift_does_not_hide_itself_from_a_champion_that_is_replaced_all_the_time() -> None:
+    """Its first events are in the training data of each next champion, and neither tests nor spread forgive it that."""
+    random = np.random.default_rng(9)
+    values = random.normal(size=(3_000, 1))
+    values[2_000:] += 1
+    made = DistributionWatch("data", Drift())
+    found = []
+    for end in range(2_100, 3_000, 100):
+        made.follow(Reference.of(["f0"], values[end - 2_100 : end - 100]))
+        found.append(made.look(values[end - 100 : end], NOTHING, end))
+    assert any(found[:4])
+
+
 def test_an_identifier_is_no_drift() -> None:
     """A feature whose every value is new has always been so."""
     made = DistributionWatch("data", Drift())

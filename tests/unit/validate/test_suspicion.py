@@ -52,9 +52,11 @@ def test_noise_is_known_by_the_serving_model_that_is_right_again() -> None:
 
 def test_a_change_is_known_by_the_learners_that_predict_it() -> None:
     """The old model stays wrong, and it is not frequencies alone that they have learnt."""
-    for signal, last in ((2.5, ["changed"]), (1.0, [])):
-        suspicion = proven()
-        assert whats(suspicion, told(0.52, 0.52, 200, seed=3), told(0.52, 0.1, 100, 4, signal)) == ["entered", *last]
+    for error, signal, last in ((0.1, 0.0, ["changed"]), (0.34, 2.5, ["changed"]), (0.34, 1.0, [])):
+        suspicion = Suspicion(Gate())
+        assert whats(suspicion, told(0.01, 0.01, 200)) == []
+        parts = told(0.52, 0.52, 200, seed=3), told(0.52, error, 140, 4, signal)
+        assert whats(suspicion, *parts) == ["entered", *last]
         assert suspicion.holds != bool(last)
 
 
