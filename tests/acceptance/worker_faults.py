@@ -20,14 +20,11 @@ SPARE_BYTES = 64 * 2**20
 
 
 def not_a_number(given: Any) -> Any:
-    """Have the round begin at weights that are no numbers, so that its loss is none."""
+    """Have the round see its numbers on a scale that is none, so that no challenger's loss is a number."""
     import numpy as np  # noqa: PLC0415
 
-    def spoilt(challenger: Any) -> Any:
-        weights = challenger.weights or {}
-        return replace(challenger, weights={name: np.full_like(array, np.nan) for name, array in weights.items()})
-
-    return replace(given, challengers=tuple(spoilt(one) for one in given.challengers))
+    encoder = given.encoder
+    return replace(given, encoder=replace(encoder, scales=np.full_like(encoder.scales, np.nan)))
 
 
 def exception(given: Any) -> Any:

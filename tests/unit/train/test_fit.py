@@ -112,6 +112,25 @@ def test_a_loss_that_is_no_number_fails_the_round() -> None:
     assert learner.in_flight is given
 
 
+def test_a_challenger_that_diverges_alone_is_told_apart() -> None:
+    """The others are trained, it keeps the weights it began with, and the learner lets it go on from the champion."""
+    portfolio = [{"window_events": 100}, {"window_events": 200}, {"kind": "ridge", "bins": True}]
+    learner, given = first_round(train={"portfolio": portfolio})
+    _, candidate = learner.conclude(train_round(given))
+    assert candidate is not None
+    learner.adopt(candidate, "000001-00000000")
+    learner.absorb(separable(200, seed=1))
+    again = learner.begin_round("new_events", 1.0)
+    first = again.challengers[0]
+    assert first.weights is not None
+    broken = replace(first, weights={name: np.full_like(array, np.nan) for name, array in first.weights.items()})
+    outcome = train_round(replace(again, challengers=(broken, *again.challengers[1:])))
+    assert [one.training_loss is None for one in outcome.trained] == [True, False, False]
+    learner.conclude(outcome)
+    assert learner.portfolio.model is not None
+    assert np.isfinite(learner.portfolio.model.score(separable(50, seed=2)).losses).all()
+
+
 def test_a_window_of_two_events_can_be_trained_on() -> None:
     """The stopping split never takes all there is."""
     learner = learner_of(train={"stopping_share": 0.5, "first_steps": 10})
