@@ -61,6 +61,7 @@ def test_trainer_killed_at_random_on_the_embedded_log(make_service: MakeService,
     kill_at_random(service, producer, kills=14, longest_seconds=1.0)
 
 
+@pytest.mark.chaos
 @pytest.mark.kafka
 def test_trainer_killed_at_random_on_kafka(make_service: MakeService, kafka: Broker, nursery: Nursery) -> None:
     """6 kills on 4 partitions, of which the group gives a new member none until the killed one's session is over."""

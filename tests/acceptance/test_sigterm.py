@@ -153,6 +153,7 @@ def test_sigterm(state: str, make_service: MakeService, nursery: Nursery) -> Non
     producer.close()
 
 
+@pytest.mark.chaos
 def test_sigterm_at_any_moment(make_service: MakeService, nursery: Nursery) -> None:
     """At twelve random moments under load, publications among them."""
     service, producer = embedded(make_service, nursery, trainer={"grace_seconds": GRACE_SECONDS})
@@ -172,7 +173,7 @@ def test_sigterm_at_any_moment(make_service: MakeService, nursery: Nursery) -> N
 
 
 @pytest.mark.parametrize("role", ["train", "serve", "run"])
-@pytest.mark.parametrize("seconds", [0.5, 1.5])
+@pytest.mark.parametrize("seconds", [0.5, pytest.param(1.5, marks=pytest.mark.chaos)])
 def test_sigterm_while_starting(role: str, seconds: float, make_service: MakeService) -> None:
     """In the middle of its imports, too, where nothing is there yet to be stopped."""
     service = make_service(trainer={"grace_seconds": GRACE_SECONDS})
