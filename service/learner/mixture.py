@@ -33,7 +33,7 @@ class Mixture:
 
     When the error jumps, all losses are forgotten, and members that forget at jumps (``quick`` [M]) are heard first:
     the others begin behind by a handicap. It is learnt, half of it from how much worse than the quick ones the others
-    did on the block after the last jump. ``since_jump`` counts learnable events, ``jumps`` all jumps there were.
+    did on the block after the last jump. ``since_jump`` counts learnable events.
     """
 
     def __init__(self, settings: Train, quick: Sequence[bool], holdout_share: float, *, binary: bool) -> None:
@@ -44,7 +44,6 @@ class Mixture:
         self._test = JumpTest(settings.jump_deviations, binary=binary)
         self.losses: FloatArray = np.zeros(len(quick))
         self.since_jump = NEVER
-        self.jumps = 0
         self.handicap = FIRST_HANDICAP
         self._watched = 0
         self._lost = 0.0
@@ -67,7 +66,6 @@ class Mixture:
         if ago is None:
             self.losses = self.losses * fade**events + bounded @ faded
             return
-        self.jumps += 1
         # What is true now came with the block in which it showed; those of the batch are yet to be admitted.
         self.since_jump = round((ago + BLOCK_EVENTS - events) * self._learnable_share)
         self.losses = bounded[:, events - ago :] @ faded[events - ago :]
@@ -107,7 +105,6 @@ class Mixture:
             "losses": dict(zip(names, self.losses.tolist(), strict=True)),
             "test": self._test.to_json(),
             "since_jump": self.since_jump,
-            "jumps": self.jumps,
             "handicap": [self.handicap, self._watched, self._lost],
         }
 
@@ -117,5 +114,5 @@ class Mixture:
         worst = max((known[name] for name in names if name in known), default=0.0)
         self.losses = np.array([known.get(name, worst) for name in names])
         self._test = JumpTest.from_json(value["test"], self._settings.jump_deviations, binary=self._binary)
-        self.since_jump, self.jumps = int(value["since_jump"]), int(value["jumps"])
+        self.since_jump = int(value["since_jump"])
         self.handicap, self._watched, self._lost = value["handicap"]
