@@ -13,6 +13,7 @@ TRIGGER_REASONS = (
     "first_events",
     "new_events",
     "window_full",
+    "new_concept",
     "drift_alarm",
     "score_fall",
     "staleness",

@@ -100,7 +100,9 @@ class Examples:
 
     def take(self, rows: IntArray | BoolArray | slice) -> Self:
         """Return the chosen rows, in that order."""
-        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return type(self)(
+            self.numbers[rows], self.codes[rows], self.targets[rows], self.timestamps_ms[rows], self.keys[rows]
+        )
 
     @classmethod
     def empty(cls, numbers: int, codes: int, rows: int = 0) -> Self:

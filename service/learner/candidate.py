@@ -7,7 +7,7 @@ from typing import Any
 from service.drift.reference import Reference
 from service.model.learned import LearnedModel
 from service.model.normaliser import Normaliser
-from service.records import Partition
+from service.records import FloatArray, Partition
 from service.train.round import Round
 from service.validate.gate import Decision
 
@@ -17,7 +17,8 @@ class Candidate:
     """What a round brought and the gate let pass, ready to be published.
 
     ``follows`` tells, by partition, the offset after the last that it and its ancestors have learnt from. ``restores``
-    is the former checkpoint that is published anew, with a rollback.
+    is the former checkpoint that is published anew, with a rollback. ``outputs`` [n] are its predictions of the newest
+    held-out events, None where it has not been asked.
     """
 
     given: Round
@@ -27,6 +28,7 @@ class Candidate:
     normaliser: Normaliser
     follows: Mapping[Partition, int]
     restores: str | None = None
+    outputs: FloatArray | None = None
 
     def encoder_json(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside its weights, as plain values."""

@@ -25,6 +25,7 @@ class Scales:
 
     def __init__(self) -> None:
         self._taken: tuple[int, FloatArray, FloatArray, FloatArray] | None = None
+        self._newest: tuple[Encoder, tuple[object, ...]] | None = None
 
     def encoder(
         self,
@@ -37,14 +38,19 @@ class Scales:
     ) -> Encoder:
         """Return the encoder of a round, on a window of ``numbers`` [n, width], n > 0, after so many ``events``.
 
-        The last of the ``statistics`` are the target's.
+        The last of the ``statistics`` are the target's. While nothing has changed it is the very same encoder, so that
+        models of neighbouring rounds can share what it makes of examples.
         """
         if self._taken is None or events >= min(GROWTH * self._taken[0], self._taken[0] + RENEWED_EVENTS):
             edges = _quantiles(numbers[:, : len(settings.schema_.numeric)])
-            self._taken = (events, statistics.means, statistics.scales, edges)
-        _, means, scales, edges = self._taken
-        binned = settings.train.model.module is None and len(edges) > 0
-        return encoder_of(settings, labels, categories, means, scales, edges if binned else None)
+            self._taken, self._newest = (events, statistics.means, statistics.scales, edges), None
+        vocabulary = labels.names, categories.sizes  # values are only ever appended
+        if self._newest is None or self._newest[1] != vocabulary:
+            _, means, scales, edges = self._taken
+            binned = settings.train.model.module is None and len(edges) > 0
+            made = encoder_of(settings, labels, categories, means, scales, edges if binned else None)
+            self._newest = made, vocabulary
+        return self._newest[0]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what ``from_arrays`` needs; empty before there are any."""

@@ -133,17 +133,21 @@ class Fates:
         self._mark_evicted()
         return Moment(self._arrived, self._admitted, self._marked)
 
-    def roll_back(self, to: Moment) -> None:
-        """Settle all that was admitted since a moment as rolled back; rounds since then have learnt nothing.
+    def roll_back(self, to: Moment, again: int = 0) -> None:
+        """Settle what was admitted since a moment as rolled back; rounds since then have learnt nothing.
+
+        The newest ``again`` of these events stay open, as if they had come just now.
 
         Every ``drain`` since then must have been told to keep that moment. A round in flight is given up.
         """
         runs = Runs.concatenate(self._open)
-        kept, undone = split(runs, runs.sizes, int(runs.sizes.sum()) - (self._admitted - to.admitted))
-        self._open = [kept]
+        since = self._admitted - to.admitted
+        kept, undone = split(runs, runs.sizes, int(runs.sizes.sum()) - since)
+        undone, newest = split(undone, undone.sizes, since - again)
+        self._open = [kept, newest]
         undone = Runs(undone.sources, np.full(len(undone), ROLLED_BACK), undone.first, undone.last)
         self._settled.append(undone.take(undone.sources != NOBODY))
-        self._arrived, self._admitted = to.arrived, to.admitted
+        self._arrived, self._admitted = to.arrived + int(newest.learnable.sum()), to.admitted + again
         marks, self._marks = self._marks, []
         for until, fate in marks:
             self._mark(min(until, to.marked), fate)

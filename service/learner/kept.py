@@ -6,18 +6,16 @@ vocabulary and the guesses of the baseline go on.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from service.learner.encoding import Scales
 from service.learner.fates import Moment
+from service.learner.parts import Parts
 from service.model.normaliser import Normaliser
 from service.train.round import Arrays, below, under
 from service.validate.evidence import ForwardEvidence, Probation
-
-if TYPE_CHECKING:
-    from service.learner.learner import Learner
 
 Part = tuple[Arrays, dict[str, Any]]
 PARTS = ("holdings", "portfolio")
@@ -44,7 +42,7 @@ class Kept:
     probation: Mapping[str, Any]
 
     @classmethod
-    def of(cls, learner: "Learner", holdings: Part | None = None) -> "Kept":
+    def of(cls, learner: Parts, holdings: Part | None = None) -> "Kept":
         """Return the present state of a learner, copied; ``holdings`` if they are known and have not changed since."""
         champion = learner.roles.champion
         return cls(
@@ -61,7 +59,7 @@ class Kept:
             probation=learner.probation.to_json(),
         )
 
-    def restarted(self, learner: "Learner") -> "Kept":
+    def restarted(self, learner: Parts) -> "Kept":
         """Return the state with the lineages that a learner has now, all of them the champion's."""
         champion = learner.roles.champion
         return replace(
@@ -72,8 +70,11 @@ class Kept:
             probation=learner.probation.to_json(),
         )
 
-    def put_back(self, learner: "Learner") -> None:
-        """Let a learner go on from here; a round in flight is void. What was admitted since is rolled back."""
+    def put_back(self, learner: Parts, again: int = 0) -> None:
+        """Let a learner go on from here; a round in flight is void. What was admitted since is rolled back.
+
+        Of the newest ``again`` of these events the fates stay as they are: the caller admits them anew.
+        """
         champion = learner.roles.champion
         same = champion is not None and champion.checkpoint_id == self.champion
         learner.holdings = learner.holdings.emptied()
@@ -92,7 +93,8 @@ class Kept:
             learner.portfolio.forget()
             learner.probation.end()
         learner.new_events, learner.trained_until_ms = self.new_events, self.trained_until_ms
-        learner.fates.roll_back(self.moment)
+        learner.fates.roll_back(self.moment, again)
+        learner.triggers.rolled_back()
         learner.void_flight = True
         learner.changes += 1
 

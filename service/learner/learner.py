@@ -2,36 +2,30 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from service.drift.monitor import DriftMonitor
 from service.learner.candidate import Candidate
 from service.learner.drift import outputs_of, reference_of, watch
-from service.learner.encoding import Scales
 from service.learner.fates import Moment
 from service.learner.judging import former_of, judge
-from service.learner.portfolio import Portfolio
-from service.learner.roles import LEAD, Roles, Standing
+from service.learner.parts import Parts
+from service.learner.roles import LEAD, Standing
 from service.learner.runs import heldout_fates
 from service.learner.spans import data_of, spans_behind
 from service.learner.speculation import Speculation
-from service.learner.whereabouts import Whereabouts
-from service.model.features import FeatureColumns
+from service.model.asked import Asked
 from service.model.normaliser import Normaliser
 from service.model.vocabulary import Categories, Labels
 from service.observer import MODEL_ROLES, Observer
 from service.records import Examples, FloatArray, IntArray, Partition, Scores
 from service.settings import BINARY_CLASSES, Settings
 from service.train.round import Outcome, Round
-from service.trigger.watch import Watch
-from service.validate.evidence import ForwardEvidence, Probation
+from service.trigger.policy import NEW_CONCEPT
 from service.validate.gate import PROMOTE, REJECT, ROLLBACK, Decision, judged, withheld
 from service.window.baseline import Baseline
-from service.window.holdings import Holdings
 from service.window.prequential import Prequential
 
 
-class Learner(Whereabouts):
+class Learner(Parts):
     """The state that learns, owned by one thread. Whoever drives it brings events, a clock and the training.
 
     A round is begun (``begin_round``), trained elsewhere, and concluded (``conclude``, or ``abandon`` when it
@@ -40,29 +34,13 @@ class Learner(Whereabouts):
 
     def __init__(self, settings: Settings, observer: Observer) -> None:
         super().__init__(settings, observer)
-        self.columns = FeatureColumns(settings.schema_)
         self.categories = Categories(settings.schema_.categorical, settings.train.model.max_categories)
         self.labels = Labels.of(settings)
-        width, codes = self.columns.width, len(self.columns.categorical)
-        self.holdings = Holdings(settings.window, width, codes, settings.train.seed)
-        self.statistics = Normaliser(width + 1)
-        self.scales = Scales()
         self.prequential = Prequential(settings.window.events)
         self.baseline = Baseline(settings.task)
-        self.evidence = ForwardEvidence(settings.gate.forward_rounds)
-        self.probation = Probation(settings.gate.previous_rounds)
         self.speculation = Speculation(settings, observer)
         self.drift_monitor = DriftMonitor(settings)
-        self.triggers = Watch(settings.trigger, settings.window.events)
-        self.portfolio = Portfolio(settings)
-        self.roles = Roles()
-        self.outcomes = {"promoted": 0, "rejected": 0, "failed": 0, "rolled_back": 0}
-        self.new_events = 0
-        self.trained_until_ms = 0
-        self.changes = 0
-        self._in_flight: tuple[Round, Normaliser, int, dict[Partition, int]] | None = None
         self._learning = 0
-        self.void_flight = False  # the round in flight, if any, trains on what was rolled back: it counts for nothing
 
     def take_in(self, source: Partition, offsets: IntArray, refused: Sequence[int], arrived: Examples) -> None:
         """Take in a partition's next records: the accepted ones as examples, and which rows were ``refused``.
@@ -70,8 +48,7 @@ class Learner(Whereabouts):
         ``offsets`` [n] int64 ascending; rows and examples add up to n.
         """
         heldout = self.holdings.heldout(arrived)
-        admitted = self.absorb(arrived)
-        fates = heldout_fates(refused, heldout, len(offsets), admitted=admitted)
+        fates = heldout_fates(refused, heldout, len(offsets), self.absorb(arrived))
         self.fates.add(source, self.positions.get(source), offsets, fates)
         self.advance(source, int(offsets[0]), int(offsets[-1]) + 1, len(refused))
 
@@ -79,27 +56,22 @@ class Learner(Whereabouts):
         """Return the earliest moment that learning may go back to, None if what is learnt is learnt."""
         return self.speculation.reversible_to(self.counts["accepted"])
 
-    def absorb(self, arrived: Examples) -> bool:
+    def absorb(self, arrived: Examples) -> int:
         """Score accepted events by every model, then let them into the window or the held-out slices.
 
-        Returns whether they were admitted: not where they and what came before turned out to be noise.
+        Returns how many of them, the first ones, were not let in: they and what came before turned out to be noise.
         """
         if not len(arrived):
-            return True
-        roles = self._score(arrived)
-        if not self.speculation.look(self, arrived, roles):
-            self.triggers.rolled_back()
-            self.counts["accepted"] += len(arrived)
-            return False
-        learnable = self.holdings.admit(arrived, self._judged(roles.get("champion", roles["baseline"])))
-        self.triggers.took_in(len(learnable))
-        self.portfolio.admitted(len(learnable))
-        self.statistics.update(np.column_stack([learnable.numbers, learnable.targets]))
+            return 0
+        roles, members_losses = self._score(arrived)
+        changes = self.changes
+        undone = self.speculation.look(self, arrived, roles)
+        if self.changes == changes:  # else the learners that predicted are gone
+            self._weigh(roles, members_losses)
+        losses = self._judged(roles.get("champion", roles["baseline"]))
+        self.admit(arrived.take(slice(undone, None)), losses[undone:])
         self.counts["accepted"] += len(arrived)
-        self.new_events += len(arrived)
-        if len(learnable):
-            self.trained_until_ms = max(self.trained_until_ms, int(learnable.timestamps_ms.max()))
-        return True
+        return undone
 
     def due(self, now_seconds: float) -> str | None:
         """Return the reason to begin a round now, or None; ``now_seconds`` is of the driver's steady clock."""
@@ -148,8 +120,10 @@ class Learner(Whereabouts):
         self._learning = self.portfolio.fresh
         self.fates.round_began(len(given.window))
         statistics = Normaliser.from_arrays(self.statistics.to_arrays())
-        self._in_flight, self.void_flight = (given, statistics, self.new_events, dict(self.positions)), False
-        self.new_events = 0
+        # A round that a new concept brings is an extra one: those that are due anyway come as if there had been none.
+        still_new = self.new_events if reason == NEW_CONCEPT else 0
+        flight = given, statistics, self.new_events - still_new, dict(self.positions)
+        self._in_flight, self.void_flight, self.new_events = flight, False, still_new
         self._rewound.clear()
         self.drift_monitor.round_began()
         self.speculation.round_began(number, self.counts["accepted"])
@@ -167,7 +141,7 @@ class Learner(Whereabouts):
         statistics, follows = self._end_flight(outcome)
         self.portfolio.learnt(*after, self._learning)
         self._restart([one.name for one in outcome.trained if one.training_loss is None])
-        decision = judge(self)
+        decision, outputs = judge(self)
         self.evidence.end_round()
         self.portfolio.end_round()
         self.probation.end_round()
@@ -185,7 +159,9 @@ class Learner(Whereabouts):
         if self.portfolio.model is None:
             raise RuntimeError("a challenger was promoted that was never trained")
         reference = reference_of(self.settings, self.columns, given.window)
-        return decision, Candidate(given, decision, self.portfolio.model, reference, statistics, follows)
+        return decision, Candidate(
+            given, decision, self.portfolio.model, reference, statistics, follows, outputs=outputs
+        )
 
     def abandon(self, *, diverged: bool = False) -> None:
         """Give the round in flight up: its events count as new again, so that the next trigger comes soon.
@@ -206,7 +182,7 @@ class Learner(Whereabouts):
         if candidate.restores is not None:
             self.stand(standing)
             return
-        self._crown(standing)
+        self._crown(standing, candidate.outputs)
         self.triggers.served()
         self.probation.begin()
         self.speculation.published(self, candidate.given.number)
@@ -222,46 +198,43 @@ class Learner(Whereabouts):
         self._restart(list(self.portfolio.lineages))
         self.speculation.chosen_by_hand(self)
 
-    def _crown(self, standing: Standing) -> None:
+    def _crown(self, standing: Standing, outputs: FloatArray | None = None) -> None:
         """What was learnt about challengers against the old champion is void."""
         self.roles.adopt(standing)
-        self.drift_monitor.follow(standing.reference, outputs_of(standing.model, self.holdings))
+        outputs = outputs_of(standing.model, self.holdings) if outputs is None else outputs
+        self.drift_monitor.follow(standing.reference, outputs)
         self.evidence.forget()
         self.triggers.crowned()
         self.spans.update(standing.follows)
         self.changes += 1
 
-    @property
-    def in_flight(self) -> Round:
-        """The round that was begun and not yet concluded; RuntimeError if there is none."""
-        if self._in_flight is None:
-            raise RuntimeError("no round is in flight")
-        return self._in_flight[0]
-
-    @property
-    def in_flight_events(self) -> int:
-        """How many of the accepted events were new when the round in flight began."""
-        return self._in_flight[2] if self._in_flight and not self.void_flight else 0
-
-    def _score(self, arrived: Examples) -> dict[str, Scores]:
-        roles = self.roles.score(arrived)
+    def _score(self, arrived: Examples) -> tuple[dict[str, Scores], FloatArray | None]:
+        """Return the scores of each role there is, and each lineage's losses [M, n] if the challenger is one."""
+        asked = Asked(arrived)
+        roles = self.roles.score(asked)
         roles["baseline"] = self.baseline.score(arrived.targets, len(self.labels))
-        found = self.portfolio.score(arrived)
+        found, losses = self.portfolio.score(asked), None
         if found is not None and self.roles.champion is not None:
             roles["challenger"], losses = found
-            if not self.portfolio.is_of(self.roles.champion.model):
-                self.evidence.add(LEAD, self._judged(roles["challenger"]) - self._judged(roles["champion"]))
-            self.portfolio.credit(roles["challenger"], losses, self._judged(roles["champion"]))
-        if "previous" in roles and not self.speculation.holds:
-            self.probation.add(self._judged(roles["previous"]) - self._judged(roles["champion"]))
-            self.triggers.compared(self._judged(roles["previous"]) - self._judged(roles["champion"]))
         self.observer.scored(arrived, roles)
         if self.roles.champion is not None:
             self.prequential.add({role: scores for role, scores in roles.items() if role in MODEL_ROLES})
             watch(self.drift_monitor, self.observer, arrived, roles["champion"], self.counts["accepted"])
             self.triggers.scored(self._judged(roles["champion"]))
             self.counts["predicted"] += len(arrived)
-        return roles
+        return roles, losses
+
+    def _weigh(self, roles: dict[str, Scores], members_losses: FloatArray | None) -> None:
+        """Gather what speaks for and against the models that predicted arriving events."""
+        champion = self.roles.champion
+        if champion is not None and members_losses is not None:
+            if not self.portfolio.is_of(champion.model):
+                self.evidence.add(LEAD, self._judged(roles["challenger"]) - self._judged(roles["champion"]))
+            self.portfolio.credit(roles["challenger"], members_losses, self._judged(roles["champion"]))
+        if "previous" in roles and not self.speculation.holds:
+            gains = self._judged(roles["previous"]) - self._judged(roles["champion"])
+            self.probation.add(gains)
+            self.triggers.compared(gains)
 
     def _judged(self, scores: Scores) -> FloatArray:
         return judged(self.settings.task, scores)

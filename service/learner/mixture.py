@@ -73,6 +73,13 @@ class Mixture:
             self.losses = self.losses + self.handicap * ~self._quick * fade**ago
             self._watched, self._lost = BLOCK_EVENTS, 0.0
 
+    def jump(self) -> None:
+        """Forget all losses: it is known that what was true is so no more, and that what is comes from here on."""
+        self._test = JumpTest(self._settings.jump_deviations, binary=self._binary)
+        self.since_jump = 0
+        self.losses = np.where(self._quick, 0.0, self.handicap) if self._some else np.zeros(len(self._quick))
+        self._watched, self._lost = BLOCK_EVENTS * self._some, 0.0
+
     def admitted(self, learnable: int) -> None:
         """Take note that so many events, newer than all before, may be learnt from."""
         self.since_jump = min(self.since_jump + learnable, NEVER)

@@ -7,11 +7,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.learner.mixture import Mixture
+from service.model.asked import Asked
 from service.model.encoder import Encoder
 from service.model.ensemble import Shape
 from service.model.learned import LearnedModel
 from service.model.members import Weights
-from service.records import Examples, FloatArray, Scores
+from service.records import FloatArray, Scores
 from service.settings import Member, Settings
 from service.train.round import Arrays, Challenger, Outcome, below, under
 from service.validate.evidence import ForwardEvidence
@@ -55,7 +56,7 @@ class Portfolio:
         """Return what a round is to train."""
         return tuple(Challenger(name, one.recipe, one.weights, one.moments) for name, one in self.lineages.items())
 
-    def score(self, arrived: Examples) -> tuple[Scores, FloatArray] | None:
+    def score(self, arrived: Asked) -> tuple[Scores, FloatArray] | None:
         """Score arriving examples by the mixture and by each lineage, None before there is a model; learns nothing."""
         return self.model.score_members(arrived) if self.model is not None else None
 
@@ -63,13 +64,13 @@ class Portfolio:
         """Whether a model has the very networks of this portfolio."""
         return self.model is not None and self.model.network is model.network
 
-    def credit(self, scores: Scores, losses: FloatArray, serving: FloatArray | None) -> None:
+    def credit(self, scores: Scores, losses: FloatArray, serving: FloatArray) -> None:
         """Take note of how the mixture and each lineage predicted arriving events ([n] and [M, n]).
 
-        ``serving`` [n] are the serving model's losses on them, None while none serves.
+        ``serving`` [n] are the serving model's losses on them.
         """
         self.mixture.credit(scores.errors, losses)
-        if serving is not None:
+        if self._settings.restart_nats is not None:
             for name, own in zip(self.lineages, losses, strict=True):
                 self._evidence.add(name, own - serving)
         if self.model is not None:
@@ -130,7 +131,7 @@ class Portfolio:
         """
         members = champion.network.members()
         shapes = [Shape.of_weights(weights) for weights in members]
-        own = [Shape.of(one.recipe).trained for one in self.lineages.values()]
+        own = [Shape.of(one.recipe) for one in self.lineages.values()]
         everyone = len(names) == len(self.lineages) and (shapes == own or champion.encoder.network.module is not None)
         for index, name in enumerate(self.lineages):
             if name not in names:

@@ -7,8 +7,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.drift.reference import Reference
+from service.model.asked import Asked
 from service.model.learned import LearnedModel
-from service.records import Examples, Partition, Scores
+from service.records import Partition, Scores
 
 LEAD = "main"
 """Name of the challenger that the gate judges: the portfolio as it predicts together."""
@@ -47,15 +48,10 @@ class Roles:
     previous: Standing | None = None
     frozen: Standing | None = None
 
-    def score(self, examples: Examples) -> dict[str, Scores]:
-        """Score arriving examples by every role there is; a model in two roles is run once."""
-        known: dict[int, Scores] = {}
+    def score(self, arrived: Asked) -> dict[str, Scores]:
+        """Score arriving examples by every role there is."""
         standing = {"champion": self.champion, "previous": self.previous, "frozen": self.frozen}
-        roles: dict[str, Scores] = {}
-        for role, one in standing.items():
-            if one is not None:
-                roles[role] = known.get(id(one.model)) or known.setdefault(id(one.model), one.model.score(examples))
-        return roles
+        return {role: one.model.score(arrived) for role, one in standing.items() if one is not None}
 
     def adopt(self, promoted: Standing) -> None:
         """Make a checkpoint the champion; the first one is the frozen model too."""

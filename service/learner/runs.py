@@ -52,15 +52,16 @@ class Runs:
         return self.last - self.first + 1
 
 
-def heldout_fates(refused: Sequence[int], heldout: BoolArray, records: int, *, admitted: bool = True) -> IntArray:
+def heldout_fates(refused: Sequence[int], heldout: BoolArray, records: int, undone: int = 0) -> IntArray:
     """Return the fates [records] of a batch: its ``refused`` rows, and of the others whether each is held out.
 
-    With ``admitted`` false the others are rolled back at once.
+    The first ``undone`` of the others are rolled back at once.
     """
     fates = np.full(records, DEAD_LETTERED, dtype=np.int64)
     accepted = np.ones(records, dtype=np.bool_)
     accepted[list(refused)] = False
-    fates[accepted] = np.where(heldout, HELD_OUT, LEARNABLE) if admitted else ROLLED_BACK
+    fates[accepted] = np.where(heldout, HELD_OUT, LEARNABLE)
+    fates[np.flatnonzero(accepted)[:undone]] = ROLLED_BACK
     return fates
 
 

@@ -61,7 +61,9 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
             lineages = Portfolio(learner.settings)
             lineages.restart(list(lineages.lineages), candidate.model)
     portfolio, portfolio_state = lineages.capture(champion)
-    outputs = outputs_of(promoting[0].model, learner.holdings) if promoting is not None else None
+    outputs = promoting[0].outputs if promoting is not None else None
+    if promoting is not None and outputs is None:
+        outputs = outputs_of(promoting[0].model, learner.holdings)
     drift, drift_state = learner.drift_monitor.snapshot(promoting=promoting is not None, outputs=outputs)
     arrays |= under("portfolio", portfolio) | under("speculation", speculation) | under("drift", drift)
     meta = {

@@ -26,9 +26,9 @@ LEAST_ROOM = 8
 Inputs = tuple[Tensor, Tensor, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoder:
-    """Task, schema, labels, vocabulary and scales of one checkpoint.
+    """Task, schema, labels, vocabulary and scales of one checkpoint; equal is only what is the same.
 
     ``means`` and ``scales`` [width]; ``target_mean`` and ``target_scale`` are 0 and 1 but for a regression.
     ``edges`` [numeric, bins + 1] are quantiles of the numeric features, None where nothing is binned.
@@ -119,7 +119,11 @@ class Encoder:
         return None if self.network.module is None else self.network.standardises
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``from_json`` needs, as plain values."""
+        """Return what ``from_json`` needs, as plain values; it is made once, and not to be changed."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
         return {
             "task": self.task,
             "schema": self.schema.model_dump(mode="json"),

@@ -1,7 +1,7 @@
 """The networks of a whole portfolio, grouped by architecture: members of one shape are computed together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from service.model import custom
 from service.model.encoder import Encoder
-from service.model.inputs import TabularInputs
+from service.model.inputs import TabularInputs, inputs_of
 from service.model.members import Members, Separate, Weights
 from service.model.network import FIRST, Perceptrons
 from service.settings import Member
@@ -19,21 +19,15 @@ from service.settings import Member
 
 @dataclass(frozen=True)
 class Shape:
-    """What tells architectures apart: has it hidden layers, does it see bins, and is it trained in closed form."""
+    """What tells architectures apart: has it hidden layers, and does it see bins."""
 
     hidden: bool
     bins: bool
-    closed: bool = False
 
     @classmethod
     def of(cls, member: Member) -> "Shape":
         """Return the shape of a member yet to be made."""
-        return cls(member.kind == "network", member.bins, member.kind == "ridge")
-
-    @property
-    def trained(self) -> "Shape":
-        """The shape that its weights tell of: how they came about does not show in them."""
-        return replace(self, closed=False)
+        return cls(member.kind == "network", member.bins)
 
     @classmethod
     def of_weights(cls, weights: Mapping[str, Any]) -> "Shape":
@@ -50,7 +44,7 @@ class Group:
 
 
 class Ensemble:
-    """M networks as one: called with an encoder's numbers, missing and codes they return [M, n, outputs]."""
+    """M networks as one: called with an encoder's numbers, missing and codes they return [M, outputs, n]."""
 
     def __init__(self, groups: Sequence[Group], inputs: TabularInputs | None) -> None:
         self.groups = groups
@@ -64,8 +58,11 @@ class Ensemble:
         return (numbers, missing, codes) if self._inputs is None else self._inputs(numbers, missing, codes)
 
     def __call__(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
-        """Return [M, n, outputs]."""
-        prepared = self.prepare(numbers, missing, codes)
+        """Return [M, outputs, n]."""
+        return self.outputs(self.prepare(numbers, missing, codes))
+
+    def outputs(self, prepared: tuple[Tensor, ...]) -> Tensor:
+        """Return [M, outputs, n] of what ``prepare`` returned."""
         outs = [group.members(*prepared) for group in self.groups]
         whole = outs[0] if len(outs) == 1 else torch.cat(outs)
         return whole if self._order is None else whole[self._order]
@@ -95,7 +92,7 @@ def build_network(
     if encoder.network.module is not None:
         separate = Separate([custom.build(encoder) for _ in shapes])
         return Ensemble([Group(separate, list(range(len(shapes))))], None)
-    inputs = TabularInputs(encoder)
+    inputs = inputs_of(encoder)
     groups = []
     for shape in dict.fromkeys(shapes):
         places = [place for place, one in enumerate(shapes) if one == shape]

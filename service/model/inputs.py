@@ -1,5 +1,7 @@
 """How the built-in networks see an event: one row of features, in blocks."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -56,3 +58,9 @@ class TabularInputs:
             through = ((binned - self._lows) * self._slopes).clamp_(0.0, 1.0)
             features[:, self.plain :] = through.flatten(1)
         return features, codes[:, self.embedded]
+
+
+@lru_cache(maxsize=4)
+def inputs_of(encoder: Encoder) -> TabularInputs:
+    """Return an encoder's inputs, made once for all that is trained and judged with it."""
+    return TabularInputs(encoder)

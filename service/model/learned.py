@@ -1,6 +1,7 @@
 """A network with its encoder: what a checkpoint holds, what scores arriving events and what answers requests."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -8,19 +9,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.model.asked import Asked, chunks
 from service.model.encoder import Encoder
 from service.model.ensemble import Ensemble, Shape, build_network
+from service.model.features import FeatureColumns
 from service.model.members import Weights
+from service.model.vocabulary import Categories
 from service.records import Examples, FloatArray, IntArray, Scores
-
-CHUNK_ROWS = 8_192
-"""Rows of one forward pass; bounds memory, and costs nothing at this size."""
 
 LARGEST_ERROR = 1e100
 """What an error of a regression counts as at most: squares and sums of many such must still be numbers."""
 
 LEAST_PROBABILITY = 1e-7
 """A mixture's probabilities end here: single precision cannot tell smaller ones from none."""
+
+LEAST_OWN_PROBABILITY = 1e-30
+"""And a member's own, whose logarithm is taken of what one network says."""
 
 MIXTURE = "mixture"
 """Under this name a checkpoint keeps the members' weights in the mixture [M]; a single member has none."""
@@ -40,8 +44,16 @@ class LearnedModel:
         self._shares = torch.from_numpy(self.shares.astype(np.float32))[:, None, None]
         self.task = encoder.task
         self.labels = encoder.labels
-        self.columns = encoder.columns()
-        self.categories = encoder.vocabulary()
+
+    @cached_property
+    def columns(self) -> FeatureColumns:
+        """The schema's columns."""
+        return self.encoder.columns()
+
+    @cached_property
+    def categories(self) -> Categories:
+        """The categories as they were, for reading text at serving time."""
+        return self.encoder.vocabulary()
 
     @classmethod
     def from_parts(cls, tensors: Mapping[str, NDArray[Any]], encoder: Mapping[str, Any]) -> Self:
@@ -75,66 +87,63 @@ class LearnedModel:
     def predict(self, numbers: FloatArray, codes: IntArray) -> FloatArray:
         """Return probabilities [n, labels], or for a regression values [n, 1] in label units."""
         with torch.inference_mode():
-            outs = [self._mixture(self._activated(out))[0] for out in self._forward(numbers, codes)]
-            out = torch.cat(outs).double()
+            taken = chunks(self.encoder, self.network, numbers, codes)
+            outs = [self._mixture(self._activated(self.network.outputs(prepared))) for prepared in taken]
+            out = torch.cat(outs, dim=1).T.double()
             if self.task == "regression":
                 return out.numpy() * self.encoder.target_scale + self.encoder.target_mean
             return (out / out.sum(dim=1, keepdim=True)).numpy()
 
-    def score(self, examples: Examples) -> Scores:
+    def score(self, examples: Examples | Asked) -> Scores:
         """Return how well the model predicts examples that it has not learnt."""
-        return self.score_members(examples)[0]
+        with torch.inference_mode():
+            return _joined([self._scores(each, targets) for each, targets in self._each(examples)])
 
-    def score_members(self, examples: Examples) -> tuple[Scores, FloatArray]:
+    def score_members(self, examples: Examples | Asked) -> tuple[Scores, FloatArray]:
         """Return the scores of the mixture, and each member's own losses [M, n].
 
         They are log-losses in nats, or half the squared error in squared standard deviations of the target.
         """
-        score = self._score_values if self.task == "regression" else self._score_labels
-        parts, begin = [], 0
+        scores, own = [], []
         with torch.inference_mode():
-            for out in self._forward(examples.numbers, examples.codes):
-                end = begin + out.shape[1]
-                parts.append(score(out, examples.targets[begin:end]))
-                begin = end
-        if len(parts) == 1:
-            return parts[0]
-        whole = [np.concatenate(columns) for columns in zip(*(_columns(scores) for scores, _ in parts), strict=True)]
-        return Scores(*whole), np.concatenate([own for _, own in parts], axis=1)
+            for each, targets in self._each(examples):
+                scores.append(self._scores(each, targets))
+                own.append(self._losses(each, targets))
+        return _joined(scores), np.concatenate(own, axis=1)
 
-    def _score_labels(self, out: Tensor, targets: FloatArray) -> tuple[Scores, FloatArray]:
+    def _each(self, examples: Examples | Asked) -> Iterator[tuple[Tensor, FloatArray]]:
+        """Yield what each member predicts [M, outputs, rows] and the targets [rows], chunk by chunk."""
+        asked = examples if isinstance(examples, Asked) else Asked(examples)
+        begin = 0
+        for out in asked.answers(self.encoder, self.network):
+            end = begin + out.shape[2]
+            yield self._activated(out), asked.examples.targets[begin:end]
+            begin = end
+
+    def _scores(self, each: Tensor, targets: FloatArray) -> Scores:
+        mixed = self._mixture(each)
+        if self.task == "regression":
+            values = _double(mixed[0]) * self.encoder.target_scale + self.encoder.target_mean
+            errors = np.minimum(np.abs(values - targets), LARGEST_ERROR)
+            return Scores(errors**2, errors, values)
         wanted = torch.from_numpy(targets.astype(np.int64))
-        each = self._activated(out)
-        mixed, shared = self._mixture(each)
-        right = wanted[:, None]
-        losses = -mixed.gather(1, right)[:, 0].clamp_min(LEAST_PROBABILITY).log()
-        likeliest = mixed.argmax(dim=1)
-        wrong = likeliest != wanted
-        # Written so that a NaN stays one: what a broken network scores must never look like a number.
-        own = losses[None] if shared else -each.gather(2, right.expand(len(each), -1, 1))[..., 0].clamp_min(1e-30).log()
-        return Scores(_double(losses), _double(wrong), _double(likeliest)), _double(own)
+        losses = -mixed.gather(0, wanted[None])[0].clamp_min(LEAST_PROBABILITY).log()
+        likeliest = mixed.max(dim=0).indices  # far quicker than argmax where labels are few
+        return Scores(_double(losses), _double(likeliest != wanted), _double(likeliest))
 
-    def _score_values(self, out: Tensor, targets: FloatArray) -> tuple[Scores, FloatArray]:
-        mixed, _ = self._mixture(out)
-        values = _double(mixed[:, 0]) * self.encoder.target_scale + self.encoder.target_mean
-        errors = np.minimum(np.abs(values - targets), LARGEST_ERROR)
-        standard = self.encoder.standard_targets(targets)
-        return Scores(errors**2, errors, values), (_double(out[..., 0]) - standard) ** 2 / 2
+    def _losses(self, each: Tensor, targets: FloatArray) -> FloatArray:
+        if self.task == "regression":
+            return (_double(each[:, 0]) - self.encoder.standard_targets(targets)) ** 2 / 2
+        wanted = torch.from_numpy(targets.astype(np.int64)).expand(len(each), 1, -1)
+        # Written so that a NaN stays one: what a broken network scores must never look like a number.
+        return _double(-each.gather(1, wanted)[:, 0].clamp_min(LEAST_OWN_PROBABILITY).log())
 
     def _activated(self, out: Tensor) -> Tensor:
-        return out if self.task == "regression" else torch.softmax(out, dim=2)
+        return out if self.task == "regression" else torch.softmax(out, dim=1)
 
-    def _mixture(self, each: Tensor) -> tuple[Tensor, bool]:
-        """Return the mixture [n, outputs] of [M, n, outputs], and whether it is that of its only member."""
-        if len(each) == 1:
-            return each[0], True
-        return (each * self._shares).sum(dim=0), False
-
-    def _forward(self, numbers: FloatArray, codes: IntArray) -> Iterator[Tensor]:
-        """Yield the members' outputs [M, rows, outputs], chunk by chunk."""
-        for start in range(0, max(len(numbers), 1), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            yield self.network(*self.encoder.inputs(numbers[rows], codes[rows]))
+    def _mixture(self, each: Tensor) -> Tensor:
+        """Return the mixture [outputs, n] of [M, outputs, n]."""
+        return each[0] if len(each) == 1 else (each * self._shares).sum(dim=0)
 
 
 def split_members(tensors: Mapping[str, NDArray[Any]]) -> tuple[list[Weights], FloatArray | None]:
@@ -158,6 +167,12 @@ def split_members(tensors: Mapping[str, NDArray[Any]]) -> tuple[list[Weights], F
 
 def _double(values: Tensor) -> FloatArray:
     return values.double().numpy()
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    if len(parts) == 1:
+        return parts[0]
+    return Scores(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
 
 
 def _columns(scores: Scores) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -18,7 +18,7 @@ class Members(ABC):
     """What a portfolio's networks have in common; M members, each known by its own names and shapes.
 
     Called with what an Ensemble prepares, [n, …] for all members or [M, n, …] for each its own, they return
-    [M, n, outputs]. ``mask`` [P] tells which of the joined parameters are trained, None for all.
+    [M, outputs, n]. ``mask`` [P] tells which of the joined parameters are trained, None for all.
     """
 
     count: int
@@ -26,7 +26,7 @@ class Members(ABC):
 
     @abstractmethod
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Return [M, n, outputs]."""
+        """Return [M, outputs, n]."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -46,11 +46,15 @@ class Members(ABC):
 
     @abstractmethod
     def answer(self, *inputs: Tensor) -> Tensor:
-        """Return [M, n, outputs] as in training, and keep what ``blame`` needs."""
+        """Return [M, outputs, n] as in training, and keep what ``blame`` needs."""
 
     @abstractmethod
     def blame(self, gradient: Tensor) -> Tensor:
-        """Return the gradients of joined parameters [M, P], given that of the last answer [M, n, outputs]."""
+        """Return the gradients of joined parameters [M, P], given that of the last answer [M, outputs, n]."""
+
+    def seen(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return, of what an Ensemble prepares, what these members look at."""
+        return inputs
 
     def modules(self) -> list[nn.Module]:
         """Return the torch modules that they are made of, if any."""
@@ -75,10 +79,10 @@ class Separate(Members):
             module.eval().requires_grad_(requires_grad=False)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Return [M, n, outputs]."""
+        """Return [M, outputs, n]."""
         own = inputs[0].dim() > 2  # noqa: PLR2004 - rows and features, and before them members
         outs = [module(*(part[index] if own else part for part in inputs)) for index, module in enumerate(self.each)]
-        return torch.stack(outs)
+        return torch.stack(outs).transpose(1, 2)
 
     def names(self) -> list[str]:
         """Return the names of a member's parameters, in order."""
@@ -106,7 +110,7 @@ class Separate(Members):
             own = module.state_dict()
             check_names(own, weights, own)
             for name, tensor in own.items():
-                copy_array(name, tensor.data, weights[name])
+                copy_array(name, tensor.data.numpy(), weights[name])
 
     def join(self, names: Collection[str]) -> tuple[Tensor, Layout]:
         """Return the named parameters as one tensor [M, P], whose rows the modules use from now on.
@@ -125,13 +129,13 @@ class Separate(Members):
         return flat, layout
 
     def answer(self, *inputs: Tensor) -> Tensor:
-        """Return [M, n, outputs] as in training, and keep what ``blame`` needs."""
+        """Return [M, outputs, n] as in training, and keep what ``blame`` needs."""
         self._answer: Tensor = self(*inputs)
         out: Tensor = self._answer.detach()
         return out
 
     def blame(self, gradient: Tensor) -> Tensor:
-        """Return the gradients of joined parameters [M, P], given that of the last answer [M, n, outputs]."""
+        """Return the gradients of joined parameters [M, P], given that of the last answer [M, outputs, n]."""
         for module in self.each:
             module.zero_grad()
         self._answer.backward(gradient)  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -158,9 +162,10 @@ def taken_apart(row: Tensor, layout: Layout) -> Weights:
 def put_together(arrays: Mapping[str, NDArray[Any]], layout: Layout, otherwise: Tensor) -> Tensor:
     """Return arrays by name as a row [P]; where one is absent or has fewer rows, ``otherwise`` [P] shows through."""
     row = otherwise.clone()
+    target = row.numpy()
     for name, (begin, end, shape) in layout.items():
         if name in arrays:
-            copy_array(name, row[begin:end].view(shape), arrays[name])
+            copy_array(name, target[begin:end].reshape(shape), arrays[name])
     return row
 
 
@@ -173,21 +178,21 @@ def check_names(needed: Collection[str], given: Mapping[str, Any], known: Collec
         raise ValueError(f"the weights do not fit the network: it has no place for {', '.join(unknown)}")
 
 
-def copy_array(name: str, target: Tensor, array: NDArray[Any]) -> None:
-    """Copy an array into a parameter, the first rows where there is room for more categories than it knows.
+def copy_array(name: str, target: NDArray[Any], array: NDArray[Any]) -> None:
+    """Copy an array into a parameter's, the first rows where there is room for more categories than it knows.
 
     Raises ValueError when the shapes do not fit.
     """
-    if tuple(target.shape) == array.shape:
-        target.numpy()[...] = array
+    if target.shape == array.shape:
+        target[...] = array
         return
-    same_width = target.dim() == array.ndim > 1 and tuple(target.shape[1:]) == array.shape[1:]
+    same_width = target.ndim == array.ndim > 1 and target.shape[1:] == array.shape[1:]
     appended = name.startswith("embedding.") or ".category" in name
     if not (same_width and appended and array.shape[0] < target.shape[0]):
         raise ValueError(
             f"the weights do not fit the network: {name} has shape {list(array.shape)}, not {list(target.shape)}"
         )
-    target.numpy()[: array.shape[0]] = array
+    target[: array.shape[0]] = array
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -18,9 +18,10 @@ class Perceptrons(Members):
     """M multilayer perceptrons of one shape; without hidden layers, M linear models.
 
     They take a TabularInputs' features and codes, and return logits of a classification, or the standardised value of a
-    regression. Weights are one matrix [M, P], of which layers are views: the gradient is written down by hand (half of
-    what autograd costs at this size, and a fifth of ``torch.func``), the optimiser moves one tensor. The first layer's
-    weights stand in blocks by what they look at. Without ``fresh`` weights all are 0, for others to be loaded.
+    regression, outputs before events. Weights are one matrix [M, P], of which layers are views: the gradient is written
+    down by hand (half of what autograd costs at this size, and a fifth of ``torch.func``), the optimiser moves one
+    tensor. The first layer's weights stand in blocks by what they look at. Without ``fresh`` weights all are 0, for
+    others to be loaded.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Perceptrons(Members):
             shapes |= {f"{FIRST}.embedded": (self._embedded, widths[1])}
         shapes |= {f"{FIRST}.bias": (1, widths[1])}
         for index, (before, after) in enumerate(pairwise(widths[1:]), 1):
-            shapes |= {f"layers.{index}.weight": (before, after), f"layers.{index}.bias": (1, after)}
+            last = index == len(hidden)
+            shapes |= {f"layers.{index}.weight": (after, before) if last else (before, after)}
+            shapes |= {f"layers.{index}.bias": (1, after)}
         if columns:
             # Row code * columns + column, so that more codes of every feature come at the end.
             shapes |= {"embedding.weight": (room * columns, each)}
@@ -56,9 +59,14 @@ class Perceptrons(Members):
         self._layers, self._widths = self._views(self.flat, widths), widths
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Return [M, n, outputs]."""
+        """Return [M, outputs, n]."""
         features, codes = inputs
-        return self._pass(features, codes, None)
+        return self._pass(features[..., : self.width], codes, None)
+
+    def seen(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the features that these members see, without bins for those that have none."""
+        features, codes = inputs
+        return features[..., : self.width].contiguous(), codes
 
     def names(self) -> list[str]:
         """Return the names of a member's parameters, in order."""
@@ -87,28 +95,33 @@ class Perceptrons(Members):
             row.copy_(put_together(weights, self.layout, row))
 
     def answer(self, *inputs: Tensor) -> Tensor:
-        """Return [M, n, outputs] as in training, and keep what ``blame`` needs; inputs are [M, n, …]."""
+        """Return [M, outputs, n] as in training, and keep what ``blame`` needs; inputs are [M, n, …]."""
         features, codes = inputs
         self._trace: list[Tensor] = []
         self._codes = codes
         return self._pass(features, codes, self._trace)
 
     def blame(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the weights [M, P], given that of the last answer [M, n, outputs].
+        """Return the gradient of the weights [M, P], given that of the last answer [M, outputs, n].
 
         It is good until the next call, which writes into the same memory.
         """
         whole, views = self._gradients
-        for index in range(len(self._layers) - 1, -1, -1):
-            before = self._trace[index]
-            torch.bmm(before.transpose(1, 2), gradient, out=views[index][0])
+        weight, bias = views[-1]
+        torch.bmm(gradient, self._trace[-1], out=weight)
+        torch.sum(gradient, 2, keepdim=True, out=bias)
+        after = self._layers[-1][0]
+        gradient = gradient.transpose(1, 2)
+        for index in range(len(self._layers) - 2, -1, -1):
+            # Behind a ReLU all is at least 0, so that its sign is its slope; far quicker than a comparison.
+            gradient = torch.bmm(gradient, after).mul_(self._trace[index + 1].sign())
+            if self.dropout:
+                gradient.mul_(1 / (1 - self.dropout))
+            torch.bmm(self._trace[index].transpose(1, 2), gradient, out=views[index][0])
             torch.sum(gradient, 1, keepdim=True, out=views[index][1])
-            if index:
-                gradient = torch.bmm(gradient, self._layers[index][0].transpose(1, 2)).mul_(before > 0)
-                if self.dropout:
-                    gradient.mul_(1 / (1 - self.dropout))
+            after = self._layers[index][0].transpose(1, 2)
         if self._columns:
-            seen = torch.bmm(gradient, self._layers[0][0][:, self.width :].transpose(1, 2))
+            seen = torch.bmm(gradient, after[..., self.width :])
             begin, end, shape = self.layout["embedding.weight"]
             table = whole[:, begin:end].view(self.count, *shape).zero_()
             rows = self._rows(self._codes).flatten(1)[..., None].expand(-1, -1, shape[1])
@@ -127,19 +140,19 @@ class Perceptrons(Members):
         return self.flat, self.layout
 
     def _pass(self, features: Tensor, codes: Tensor, trace: list[Tensor] | None) -> Tensor:
-        hidden = features[..., : self.width]
-        hidden = hidden.expand(self.count, -1, -1) if hidden.dim() == 2 else hidden  # noqa: PLR2004 - no members
+        hidden = features.expand(self.count, -1, -1) if features.dim() == 2 else features  # noqa: PLR2004 - no members
         if self._columns:
             hidden = torch.cat([hidden, self._embed(codes)], dim=2)
-        for index, (weight, bias) in enumerate(self._layers):
+        for weight, bias in self._layers[:-1]:
             if trace is not None:
                 trace.append(hidden)
-            hidden = torch.baddbmm(bias, hidden, weight)
-            if index < len(self._layers) - 1:
-                hidden.relu_()
-                if trace is not None and self.dropout:
-                    hidden.mul_(torch.empty_like(hidden).bernoulli_(1 - self.dropout)).mul_(1 / (1 - self.dropout))
-        return hidden
+            hidden = torch.baddbmm(bias, hidden, weight).relu_()
+            if trace is not None and self.dropout:
+                hidden.mul_(torch.empty_like(hidden).bernoulli_(1 - self.dropout)).mul_(1 / (1 - self.dropout))
+        if trace is not None:
+            trace.append(hidden)
+        weight, bias = self._layers[-1]
+        return torch.baddbmm(bias, weight, hidden.transpose(1, 2))
 
     def _embed(self, codes: Tensor) -> Tensor:
         begin, end, shape = self.layout["embedding.weight"]
@@ -153,11 +166,24 @@ class Perceptrons(Members):
         return rows.expand(self.count, -1, -1) if rows.dim() == 2 else rows  # noqa: PLR2004 - no members
 
     def _views(self, flat: Tensor, widths: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """Return weight and bias of each layer; the last one's as [M, outputs, before] and [M, outputs, 1].
+
+        So few outputs make a product slow unless they come first.
+        """
         views, begin = [], 0
-        for before, after in pairwise(widths):
+        for index, (before, after) in enumerate(pairwise(widths)):
             end = begin + before * after
-            weight = flat[:, begin:end].view(self.count, before, after)
-            views.append((weight, flat[:, end : end + after].view(self.count, 1, after)))
+            weight, bias = flat[:, begin:end], flat[:, end : end + after]
+            if index < len(widths) - 2:
+                views.append((weight.view(self.count, before, after), bias.view(self.count, 1, after)))
+            else:
+                first = index == 0  # whose features are rows, so that there can be more of them
+                last = (
+                    weight.view(self.count, before, after).transpose(1, 2)
+                    if first
+                    else weight.view(self.count, after, before)
+                )
+                views.append((last, bias.view(self.count, after, 1)))
             begin = end + after
         return views
 

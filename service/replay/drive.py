@@ -21,6 +21,9 @@ Progress = Callable[[int, float], None]
 LOOK_EVENTS = 100
 """Most events between two looks at the triggers."""
 
+SUSPICIOUS_EVENTS = 20
+"""And under suspicion, whose end brings a round at once: it is decided anew after so many events."""
+
 LOOKS_A_PERIOD = 4
 """At least so many looks within trigger.every_seconds, unless fewer than trigger.min_events come between them."""
 
@@ -83,7 +86,7 @@ class Drive:
         What a round brings predicts the very next event, and its checkpoint fixes the labels.
         """
         trigger = self.learner.settings.trigger
-        most = LOOK_EVENTS
+        most = SUSPICIOUS_EVENTS if self.learner.speculation.holds else LOOK_EVENTS
         if self._slice_seconds > 0:
             a_look = self._slice_events * trigger.every_seconds / (LOOKS_A_PERIOD * self._slice_seconds)
             most = min(most, max(trigger.min_events, int(a_look)))

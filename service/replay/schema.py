@@ -6,6 +6,9 @@ from service.schema_inference import Inference, infer
 from service.settings import Settings
 from service.tables import Table
 
+SHOWN_NAMES = 40
+"""Of a thousand columns a line names so many."""
+
 
 def settle_schema(settings: Settings, table: Table, label: str | None) -> tuple[Settings, Inference | None]:
     """Return settings with a schema, and the inference that it comes from, None where it was configured.
@@ -32,9 +35,16 @@ def schema_lines(settings: Settings, inference: Inference) -> list[str]:
     """Return what was inferred as lines for a human: the schema, then whatever was unsure."""
     schema = settings.schema_
     kinds = ("numeric", "categorical", "boolean", "vector", "nullable", "labels")
-    parts = [f"{kind} [{', '.join(getattr(schema, kind))}]" for kind in kinds if getattr(schema, kind)]
+    parts = [f"{kind} [{_named(list(getattr(schema, kind)))}]" for kind in kinds if getattr(schema, kind)]
     origin = f"schema from the first {inference.rows:,} rows"
     return [f"{origin}: task {settings.task}; label {schema.label}; {'; '.join(parts)}", *inference.warnings]
+
+
+def _named(names: list[str]) -> str:
+    """Return names in a line, the last of very many with how many are not shown."""
+    if len(names) <= SHOWN_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: SHOWN_NAMES - 1])}, … {len(names) - SHOWN_NAMES} more …, {names[-1]}"
 
 
 def _with(settings: Settings, **changes: object) -> Settings:

@@ -73,7 +73,7 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(128, description="examples per step")
     portfolio: tuple[Member, ...] | None = Field(
         None,
-        description="challengers that differ in kind and in how fast they forget; null for ten built-in ones, or one "
+        description="challengers that differ in kind and in how fast they forget; null for nine built-in ones, or one "
         "of your own module; an empty list for one network, with `learning_rate`, `replay_share` and the whole window",
     )
     mixture_rate: Annotated[float, Field(ge=0, le=10)] = Field(

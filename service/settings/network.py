@@ -15,7 +15,7 @@ class Network(Section):
     """The network: the built-in one for tables, or a module of your own."""
 
     hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=4_096)], ...], Field(min_length=1, max_length=8)] = Field(
-        (64, 64), description="width of each hidden layer of the built-in network"
+        (64, 32), description="width of each hidden layer of the built-in network"
     )
     embedding_width: Annotated[int, Field(ge=1, le=256)] = Field(
         8, description="numbers per category of the built-in network"

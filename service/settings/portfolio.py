@@ -10,10 +10,8 @@ from service.settings.base import Section, Share
 class Member(Section):
     """One challenger of the portfolio: what it is, how fast it learns, and how fast it forgets."""
 
-    kind: Literal["network", "linear", "ridge"] = Field(
-        "network",
-        description="`network`: with hidden layers; `linear`: without, trained by steps as well; `ridge`: least "
-        "squares in closed form",
+    kind: Literal["network", "ridge"] = Field(
+        "network", description="`network`: trained by steps; `ridge`: linear, least squares in closed form"
     )
     bins: bool = Field(
         default=False,
@@ -50,7 +48,6 @@ PORTFOLIO = (
     Member(bins=True, window_events=500, recency=2.0, learning_rate=3e-3),
     Member(bins=True, recency=2.0, learning_rate=1e-2),
     Member(bins=True, since_jump=True, learning_rate=5e-3),
-    Member(kind="linear", recency=2.0, learning_rate=1e-2),
     Member(kind="ridge", bins=True, window_events=250),
     Member(kind="ridge", bins=True, window_events=1_750, since_jump=True),
 )

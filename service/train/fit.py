@@ -24,11 +24,13 @@ def train_round(given: Round, beat: Beat = lambda: None) -> Outcome:
     Raises RoundFailedError (``not_finite``) when no challenger's loss stays a number.
     """
     began, cpu_began = time.perf_counter(), time.process_time()
-    torch.manual_seed(given.seed)
+    torch.default_generator.manual_seed(given.seed)
     # Faded moments become denormal numbers, with which a processor is ten times slower.
     torch.set_flush_denormal(True)
     try:
-        trained = {one.name: one for one in _train(given, beat)}
+        # The built-in network writes its gradient down by hand; a module of the user's needs autograd.
+        with torch.inference_mode(given.encoder.network.module is None):
+            trained = {one.name: one for one in _train(given, beat)}
     finally:
         torch.set_flush_denormal(False)
     if all(one.training_loss is None for one in trained.values()):
@@ -61,7 +63,6 @@ def _train(given: Round, beat: Beat) -> list[Trained]:
             beat()
             continue
         pulls = None if anchors is None else [anchors[min(place, len(anchors) - 1)] for place in group.places]
-        strategy = settings.strategy if chosen[0].recipe.kind == "network" else "full"
-        stepwise = Stepwise(settings, task, group.members, chosen, own, pulls, strategy)
-        trained += stepwise.run(batches, steps, beat)
+        stepwise = Stepwise(settings, task, group.members, chosen, own, pulls, settings.strategy, steps)
+        trained += stepwise.run(batches, beat)
     return trained

@@ -11,46 +11,46 @@ TEMPERATURE = 2.0
 
 
 def losses(out: Tensor, targets: Tensor, task: Task) -> Tensor:
-    """Return each member's mean loss [M] of outputs [M, n, outputs] against targets [M, n].
+    """Return each member's mean loss [M] of outputs [M, outputs, n] against targets [M, n].
 
     Cross-entropy in nats; for a regression Huber's loss, in which a few wild labels do not dominate (Huber 1964).
     """
     if task == "regression":
-        return functional.huber_loss(out[..., 0], targets, reduction="none").mean(dim=1)
-    return -torch.log_softmax(out, 2).gather(2, targets[..., None])[..., 0].mean(dim=1)
+        return functional.huber_loss(out[:, 0], targets, reduction="none").mean(dim=1)
+    return -torch.log_softmax(out, 1).gather(1, targets[:, None])[:, 0].mean(dim=1)
 
 
 def with_gradient(out: Tensor, targets: Tensor, task: Task, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Return ``losses`` and the gradient [M, n, outputs] of their sum, with label smoothing (Szegedy et al. 2016).
+    """Return ``losses`` and the gradient [M, outputs, n] of their sum, with label smoothing (Szegedy et al. 2016).
 
     The losses that are told are without smoothing: nats as everywhere else.
     """
     rows = targets.shape[1]
     if task == "regression":
-        apart = out[..., 0] - targets
-        return losses(out, targets, task), (apart.clamp(-1.0, 1.0) / rows)[..., None]
-    logs = torch.log_softmax(out, 2)
-    wanted = targets[..., None]
-    told = -logs.gather(2, wanted)[..., 0].mean(dim=1)
-    gradient = logs.exp_().sub_(smoothing / out.shape[2])
-    gradient.scatter_add_(2, wanted, torch.full(wanted.shape, smoothing - 1.0))
+        apart = out[:, 0] - targets
+        return losses(out, targets, task), (apart.clamp(-1.0, 1.0) / rows)[:, None]
+    logs = torch.log_softmax(out, 1)
+    wanted = targets[:, None]
+    told = -logs.gather(1, wanted)[:, 0].mean(dim=1)
+    gradient = logs.exp_().sub_(smoothing / out.shape[1])
+    gradient.scatter_add_(1, wanted, torch.full(wanted.shape, smoothing - 1.0))
     return told, gradient.div_(rows)
 
 
 def distilled(out: Tensor, former: Tensor, task: Task) -> Tensor:
-    """Return the gradient [M, n, outputs] of how far each member has gone from what it answered ``former``-ly.
+    """Return the gradient [M, outputs, n] of how far each member has gone from what it answered ``former``-ly.
 
     Knowledge distillation (Hinton, Vinyals & Dean 2015) from the weights before the round, as in Learning without
     Forgetting (Li & Hoiem 2016): Kullback-Leibler divergence of softened probabilities times the squared temperature;
     for a regression half the squared difference.
     """
     if task == "regression":
-        return (out - former) / out.shape[1]
-    now, before = torch.softmax(out / TEMPERATURE, 2), torch.softmax(former / TEMPERATURE, 2)
-    return (now - before) * (TEMPERATURE / out.shape[1])
+        return (out - former) / out.shape[2]
+    now, before = torch.softmax(out / TEMPERATURE, 1), torch.softmax(former / TEMPERATURE, 1)
+    return (now - before) * (TEMPERATURE / out.shape[2])
 
 
 def clipped(gradients: Tensor, largest: float) -> Tensor:
     """Return gradients [M, P], those of a member scaled down whose norm is above ``largest``."""
-    norms = gradients.norm(dim=1, keepdim=True)
-    return gradients.mul_(torch.clamp(largest / (norms + 1e-6), max=1.0))
+    norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+    return gradients.mul_(largest / norms.clamp_min_(largest))

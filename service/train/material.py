@@ -1,6 +1,8 @@
 """What batches are drawn from: the window's newest events, another stretch of them for each member, and replay."""
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from service.hashing import STOPPING_SALT, chosen
 from service.model.encoder import Encoder
 from service.model.ensemble import Ensemble
+from service.model.members import Members
 from service.records import BoolArray, Examples, IntArray
 from service.settings import Member
 from service.train.round import Round
@@ -33,7 +36,7 @@ class Material:
         if hide is not None and codes.shape[1]:
             hidden = torch.from_numpy(hide.random(codes.shape) < UNKNOWN_SHARE)
             codes = torch.where(hidden, torch.ones_like(codes), codes)
-        self.rows = network.prepare(numbers, missing, codes)
+        self.rows: tuple[Tensor, ...] = network.prepare(numbers, missing, codes)
         self.targets: Tensor = (
             torch.from_numpy(encoder.standard_targets(examples.targets))
             if encoder.task == "regression"
@@ -43,9 +46,17 @@ class Material:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def seen_by(self, members: Members) -> Self:
+        """Return the same examples with only what some members look at."""
+        narrowed = copy(self)
+        narrowed.rows = members.seen(*self.rows)
+        return narrowed
+
     def take(self, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return inputs and targets of those rows, in their shape."""
-        return tuple(part[rows] for part in self.rows), self.targets[rows]
+        flat = rows.flatten()
+        inputs = tuple(part.index_select(0, flat).view(*rows.shape, *part.shape[1:]) for part in self.rows)
+        return inputs, self.targets[rows]
 
 
 class Batches:

@@ -21,29 +21,39 @@ class Moments:
 class AdamW:
     """Decoupled weight decay regularisation (Loshchilov & Hutter 2019), for members that are moved together.
 
-    ``weights`` [M, P] is moved in place; ``rates`` [M] are step sizes; weights outside of ``mask`` [P] do not decay.
-    The class ``torch.optim.AdamW`` has one step
-    size for a whole tensor, and its first use loads torch's compiler: seconds at every start of a worker.
+    ``weights`` [M, P] is moved in place, ``steps`` times at most; ``rates`` [M] are step sizes; weights outside of
+    ``mask`` [P] do not decay. The class ``torch.optim.AdamW`` has one step size for a whole tensor, and its first use
+    loads torch's compiler: seconds at every start of a worker.
     """
 
     def __init__(
-        self, weights: Tensor, moments: Moments, rates: Tensor, weight_decay: float, mask: Tensor | None = None
+        self,
+        weights: Tensor,
+        moments: Moments,
+        rates: Tensor,
+        weight_decay: float,
+        steps: int,
+        mask: Tensor | None = None,
     ) -> None:
         self.moments = moments
         self._weights = weights
-        self._rates = rates
         decay = (rates * weight_decay)[:, None]
         self._kept = 1 - (decay if mask is None else decay * mask)
+        # Both corrections of the start, and the step size, are in the divisor: it is passed over anyway.
+        first, second = BETAS
+        seen = moments.steps + torch.arange(1, steps + 1)[:, None]
+        short, long = (1 - first**seen) / rates, (1 - second**seen).sqrt()
+        self._scales, self._floors = (short / long)[..., None], (short * EPSILON)[..., None]
+        self._taken = 0
+        self._divisor = torch.empty_like(weights)
 
-    @torch.no_grad()
     def step(self, gradients: Tensor) -> None:
         """Move the weights by their gradients [M, P]."""
         first, second = BETAS
-        moments = self.moments
+        moments, taken = self.moments, self._taken
         moments.steps += 1
         moments.mean.lerp_(gradients, 1 - first)
         moments.square.mul_(second).addcmul_(gradients, gradients, value=1 - second)
-        short = (1 - first**moments.steps)[:, None]
-        long = (1 - second**moments.steps).sqrt()[:, None]
-        root = moments.square.sqrt().div_(long).add_(EPSILON)
-        self._weights.mul_(self._kept).sub_((moments.mean / root).mul_(self._rates[:, None] / short))
+        divisor = torch.sqrt(moments.square, out=self._divisor).mul_(self._scales[taken]).add_(self._floors[taken])
+        self._weights.mul_(self._kept).addcdiv_(moments.mean, divisor, value=-1)
+        self._taken += 1

@@ -10,7 +10,7 @@ from torch import Tensor
 from service.model.members import Members, Weights, put_together, taken_apart
 from service.settings import Strategy, Task, Train
 from service.train.losses import clipped, distilled, losses, with_gradient
-from service.train.material import Batches
+from service.train.material import Batches, Material
 from service.train.optimiser import AdamW, Moments
 from service.train.round import Arrays, Challenger, Trained
 from service.train.strategy import frozen_parts, trained_parameters
@@ -27,7 +27,7 @@ class Stepwise:
     """M challengers of one architecture: joined weights [M, P], their moments, and what pulls on them.
 
     ``start`` are the weights that each begins with, which ``members`` have already; ``anchors`` those that L2-SP pulls
-    each towards, None for no pull; ``strategy`` says what of them is trained.
+    each towards, None for no pull; ``strategy`` says what of them is trained, in at most ``steps``.
     """
 
     def __init__(
@@ -39,26 +39,28 @@ class Stepwise:
         start: Sequence[Weights],
         anchors: Sequence[Weights] | None,
         strategy: Strategy,
+        steps: int,
     ) -> None:
-        self._settings, self._task = settings, task
+        self._settings, self._task, self._steps = settings, task, steps
         self._members, self._challengers, self._start = members, challengers, start
         trained = trained_parameters(members.names(), strategy)
         self._weights, self._layout = members.join(trained)
         self._frozen = [part for one in members.modules() for part in frozen_parts(one, trained)]
         self._average = self._averages() if settings.averaging else None
         rates = torch.tensor([one.recipe.learning_rate for one in challengers])
-        self._optimiser = AdamW(self._weights, self._moments(), rates, settings.weight_decay, members.mask)
+        self._optimiser = AdamW(self._weights, self._moments(), rates, settings.weight_decay, steps, members.mask)
         self._anchor = None if anchors is None else self._rows(anchors, self._weights)
 
-    def run(self, batches: Batches, steps: int, beat: Beat) -> list[Trained]:
-        """Take at most so many steps; one who does not stay finite is told by having no loss."""
-        settings = self._settings
+    def run(self, batches: Batches, beat: Beat) -> list[Trained]:
+        """Take the steps; one who does not stay finite is told by having no loss."""
+        settings, steps = self._settings, self._steps
         rows = batches.rows_for([one.recipe for one in self._challengers], steps)
+        material = batches.all.seen_by(self._members)
         former = self._answers(batches.all.rows) if settings.distillation else None
         best = _Best(self._weights, self._held_losses(batches), settings.stopping_patience)
         told: list[Tensor] = []
         for step in range(1, steps + 1):
-            told.append(self._step(batches, rows[step - 1], former))
+            told.append(self._step(material, rows[step - 1], former))
             beat()
             checked = step % settings.stopping_every_steps == 0 or step == steps
             if checked and (best.enough(self._weights, self._held_losses(batches)) or not told[-1].isfinite().any()):
@@ -75,21 +77,21 @@ class Stepwise:
             for index, one in enumerate(self._challengers)
         ]
 
-    def _step(self, batches: Batches, rows: Tensor, former: Tensor | None) -> Tensor:
+    def _step(self, material: Material, rows: Tensor, former: Tensor | None) -> Tensor:
         settings = self._settings
         self._members.learning(on=True)
         for part in self._frozen:
             part.eval()
-        inputs, targets = batches.all.take(rows)
+        inputs, targets = material.take(rows)
         out = self._members.answer(*inputs)
         each, gradient = with_gradient(out, targets, self._task, settings.label_smoothing)
         if former is not None:
-            own = former[torch.arange(len(rows))[:, None], rows]
+            own = former.gather(2, rows[:, None].expand(-1, former.shape[1], -1))
             gradient += settings.distillation * distilled(out, own, self._task)
         gradients = self._members.blame(gradient)
         if self._anchor is not None:
-            pull = settings.anchor * (self._weights - self._anchor)
-            gradients += pull if self._members.mask is None else pull * self._members.mask
+            pull = self._weights - self._anchor
+            gradients.add_(pull if self._members.mask is None else pull * self._members.mask, alpha=settings.anchor)
         self._optimiser.step(clipped(gradients, LARGEST_GRADIENT))
         if self._average is not None:
             self._average.lerp_(self._weights, 1 - settings.averaging)
@@ -103,14 +105,14 @@ class Stepwise:
         return losses(out, held.targets.expand(len(out), -1), self._task)
 
     def _answers(self, rows: tuple[Tensor, ...]) -> Tensor:
-        """Return what each member answers now [M, rows, outputs], in pieces: a network of one's own may need memory."""
+        """Return what each member answers now [M, outputs, rows], in pieces: a network of one's own may need memory."""
         with torch.inference_mode():
             self._members.learning(on=False)
             parts = [
                 self._members(*(part[begin : begin + CHUNK_ROWS] for part in rows))
                 for begin in range(0, len(rows[0]), CHUNK_ROWS)
             ]
-        return torch.cat(parts, dim=1).clone()
+        return torch.cat(parts, dim=2).clone()
 
     def _trained(self, index: int, after: Weights, steps: int, loss: float, best: "_Best") -> Trained:
         moments = self._optimiser.moments

@@ -15,6 +15,8 @@ class Call:
     sentence: str
 
 
+NEW_CONCEPT = "new_concept"
+
 MOST_DOUBLINGS = 64
 """Beyond any bound that can be set, and a number still."""
 
@@ -76,6 +78,14 @@ def _window_full(_settings: Trigger, signals: Signals) -> Call | None:
     return Call("window_full", "the window is full of events that no round was trained on (window.overflow: wait)")
 
 
+def _new_concept(settings: Trigger, signals: Signals) -> Call | None:
+    """At once: nothing was published under suspicion, and the champion does no better than guessing."""
+    if not signals.changed or signals.first or signals.new_events < settings.min_events:
+        return None
+    sentence = f"a suspicion has ended: what arrives is a new concept, {signals.new_events:,} new events"
+    return Call(NEW_CONCEPT, sentence)
+
+
 def _drift_alarm(settings: Trigger, signals: Signals) -> Call | None:
     kinds = [kind for kind in settings.on_drift if kind in signals.alarms]
     if not kinds or signals.first or not _enough_to_be_early(settings, signals):
@@ -123,7 +133,15 @@ def _elapsed(settings: Trigger, signals: Signals) -> Call | None:
     return Call("elapsed", sentence + _because(settings, signals))
 
 
-POLICIES: tuple[Policy, ...] = (_enough_events, _window_full, _drift_alarm, _score_fall, _stale, _elapsed)
+POLICIES: tuple[Policy, ...] = (
+    _enough_events,
+    _window_full,
+    _new_concept,
+    _drift_alarm,
+    _score_fall,
+    _stale,
+    _elapsed,
+)
 """The first that calls gives the reason."""
 
 

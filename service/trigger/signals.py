@@ -24,7 +24,8 @@ class Signals:
 
     ``new_events`` were accepted since the last round began, ``since_seconds`` ago, held-out ones too; ``first`` tells
     that there is no model yet, ``window_full`` that the next event would push an unlearnt one out of a window that is
-    not to lose any; ``alarms`` are the kinds of drift that were found since the last round began.
+    not to lose any; ``changed`` that a suspicion has ended since the last round began, since what arrives is a new
+    concept; ``alarms`` are the kinds of drift that were found since the last round began.
 
     ``unserved_seconds`` is the age of the oldest learnable event that the champion was not trained on, as it stands in
     the window, and ``untried_seconds`` of the oldest that no round was that came to its decision; 0 without any.
@@ -39,6 +40,7 @@ class Signals:
     first: bool = False
     window_full: bool = False
     window_events: int = 10_000_000
+    changed: bool = False
     alarms: tuple[str, ...] = ()
     fall: Fall = Fall()
     unserved_seconds: float = 0.0

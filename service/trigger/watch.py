@@ -31,7 +31,7 @@ class Watch:
         self._decline = Decline(settings)
         self._freshness = Freshness(window_events)
         self._now = self._began = 0.0
-        self._in_flight = self._first = self._fallen = False
+        self._in_flight = self._first = self._fallen = self._changed = False
         self._call: Call | None = None
 
     def start(self, now: float) -> None:
@@ -52,6 +52,11 @@ class Watch:
     def rolled_back(self) -> None:
         """Note that what arrived of late is not learnt from after all."""
         self._freshness.gave_up()
+
+    def concept_changed(self) -> None:
+        """Note that what arrives is a new concept, and was under suspicion so far: the next round is urgent."""
+        self._changed = True
+        self._backoff.reset()
 
     def scored(self, losses: FloatArray) -> None:
         """Take in the champion's losses [n] on arriving events."""
@@ -82,6 +87,7 @@ class Watch:
         return Signals(
             new_events=new_events,
             since_seconds=self._now - self._began,
+            changed=self._changed,
             window_events=self._window_events,
             unserved_seconds=self._freshness.unserved_seconds(self._now),
             untried_seconds=self._freshness.untried_seconds(self._now),
@@ -97,6 +103,7 @@ class Watch:
         self._began = self._now
         self.sentence = self._call.sentence if self._call is not None and self._call.reason == reason else ""
         self._in_flight, self._first, self._call, self.held = True, first, None, None
+        self._changed = False
         self._freshness.began()
 
     def ended(self, cpu_seconds: float) -> None:
@@ -161,6 +168,7 @@ class Watch:
             "backoff": self._backoff.to_json(),
             "decline": decline.to_json(),
             "fallen": self._fallen and not crowned,
+            "changed": self._changed,
             "freshness": self._freshness.to_json(self._now, served=served),
         }
 
@@ -170,4 +178,5 @@ class Watch:
         self._backoff.restore(value["backoff"])
         self._decline.restore(value["decline"])
         self._fallen = bool(value["fallen"])
+        self._changed = bool(value.get("changed"))
         self._freshness.restore(value["freshness"])

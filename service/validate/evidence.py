@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -22,6 +22,10 @@ class PairedSums:
     def of(cls, differences: FloatArray) -> "PairedSums":
         """Return the sums of n differences."""
         return cls(len(differences), float(differences.sum()), float((differences**2).sum()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sums as plain values, by their names."""
+        return {"events": self.events, "total": self.total, "squares": self.squares}
 
     def __add__(self, other: "PairedSums") -> "PairedSums":
         return PairedSums(self.events + other.events, self.total + other.total, self.squares + other.squares)
@@ -92,7 +96,7 @@ class Probation:
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` needs, as plain values."""
-        return {"left": self._left, "sums": asdict(self.sums)}
+        return {"left": self._left, "sums": self.sums.to_json()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], rounds: int) -> "Probation":
@@ -136,7 +140,7 @@ class ForwardEvidence:
 
     def to_json(self) -> dict[str, list[dict[str, Any]]]:
         """Return what ``from_json`` needs, as plain values."""
-        return {name: [asdict(block) for block in blocks] for name, blocks in self._blocks.items()}
+        return {name: [block.to_json() for block in blocks] for name, blocks in self._blocks.items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Sequence[Mapping[str, Any]]], rounds: int) -> "ForwardEvidence":

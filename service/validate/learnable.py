@@ -20,6 +20,15 @@ MOST_BINNED = 64
 LARGEST = 1e100
 """Beyond it a square would overflow."""
 
+HINT = 2.0
+"""By so many standard errors features must predict labels for there to be a hint of something to learn."""
+
+STEP = 20
+"""The end of noise is dated to so many events."""
+
+FEWEST_BEFORE = 60
+"""On fewer events before it nothing is said about them."""
+
 RIDGE = 3.0
 LEAST_VARIANCE = 1e-12
 
@@ -51,6 +60,21 @@ def signal(task: Task, examples: Examples) -> float:
     hits = float((left_out.argmax(axis=1) == classes).mean())
     share = float(np.bincount(classes).max()) / count
     return (hits - share) / math.sqrt(share * (1 - share) / count) if share < 1 else 0.0
+
+
+def learnable_since(task: Task, examples: Examples) -> int | None:
+    """Return how many of the newest events can be learnt where those before them cannot; None if that is not so.
+
+    It dates the end of a burst of noise into a new concept: of all lengths the one with the strongest signal.
+    """
+    count = len(examples)
+    lengths = range(STEP, min(count - FEWEST_BEFORE, MOST_EVENTS) + 1, STEP)
+    if not lengths:
+        return None
+    signals = [signal(task, examples.take(slice(-length, None))) for length in lengths]
+    newest = lengths[int(np.argmax(signals))]
+    before = signal(task, examples.take(slice(0, count - newest)))
+    return newest if max(signals) > HINT >= before else None
 
 
 def _kernel(numbers: FloatArray, codes: IntArray) -> FloatArray:

@@ -1,17 +1,17 @@
 """Suspicion: what arrives is not trusted while the serving model does no better than guessing. Pure.
 
 A burst of wrong labels and an abrupt change look alike at first: the serving model fails. What follows tells which.
-If the learners, which go on learning, soon predict better than guessing, it was a change; if the serving model becomes
-right again first, it was noise.
+If what arrives can be learnt, as the events themselves or the learners show, it was a change; if the serving model
+becomes right again first, it was noise. A change may also come at the end of noise.
 
 ::
 
-            no better than guessing,                       learners beat guessing
+            no better than guessing,                       it can be learnt
             and it did before              ┌───────────┐   (and no confirm_events)
    clear ─────────────────────────────────►│ suspected ├──────────────────────────► clear: changed
                                            └─┬───▲───┬─┘──► clear: noise     the serving model beats guessing
-                    learners beat guessing   │   │   └────► clear: expired   speculation_max_events
-                                             ▼   │ they no longer do
+                          it can be learnt   │   │   └────► clear: expired   speculation_max_events
+                                             ▼   │ learners do not beat guessing
                                           ┌──────┴─────┐
                                           │ confirming ├───► clear: changed, after confirm_events; or noise
                                           └────────────┘
@@ -25,8 +25,9 @@ from typing import Any, Literal
 import numpy as np
 
 from service.records import FloatArray
-from service.settings import Gate
+from service.settings import Gate, Task
 from service.validate.guessing import Newest
+from service.validate.learnable import HINT
 
 Phase = Literal["clear", "suspected", "confirming"]
 What = Literal["entered", "confirming", "doubted", "changed", "noise", "expired"]
@@ -35,7 +36,7 @@ TURNS: dict[What, str] = {
     "entered": "the serving model does no better than guessing: nothing is published until it is known why",
     "confirming": "the learners beat guessing: a change, if gate.confirm_events more events confirm it",
     "doubted": "the learners no longer beat guessing",
-    "changed": "the learners beat guessing: it was a change, and learning goes on",
+    "changed": "what arrives can be learnt: it was a change, and learning goes on, without noise that came before it",
     "noise": "the serving model is right again: the events in between were noise, and are rolled back",
     "expired": "nothing was decided within gate.speculation_max_events: learning goes on",
 }
@@ -48,10 +49,10 @@ USUAL_SHARE = 0.05
 """How much a look moves what is usual: slowly enough for a failure not to become usual before it is noticed."""
 
 SIGNAL = 3.0
-"""By so many standard errors features must predict labels for events to be learnable, whatever the learners can do."""
+"""By so many standard errors features must predict labels for events to be learnable, whatever the learners can do.
 
-HINT = 2.0
-"""By so many for events not to be suspected; and where learners beat guessing, which could be a burst's frequencies."""
+HINT is enough for events not to be suspected, and where learners beat guessing, which could be a burst's frequencies.
+"""
 
 SURE = 4.0
 """By so many on the newest events alone, which are asked about again and again."""
@@ -60,6 +61,12 @@ SURE_LEVEL = 3e-5
 """The level of a test at SURE standard errors."""
 
 LEAST_SIGNAL_EVENTS = 60
+
+HINT_EVENTS = (40, 60, 80, 100)
+"""A hint of something to learn is looked for in so many newest events, where these contradict the serving model."""
+
+LEARNT_SHARE = 0.25
+"""Learners that are so good, measured by what the serving model used to be, have learnt what arrives."""
 
 CLEARLY = 0.05
 """Learners must be so much better than a serving model that is right again, else the events before were noise."""
@@ -75,27 +82,34 @@ REACH = 3
 class Turn:
     """A change of phase: what happened behind so many of the events told, and the numbers it was decided on.
 
-    ``onset_events`` is how many events before that the serving model began to fail, of an ``entered``.
+    ``onset_events`` is how many events before that the serving model began to fail, of an ``entered``; ``learnt``
+    whether the learners predict well what arrives.
     """
 
     what: What
     after_events: int
     numbers: dict[str, float | None] = field(default_factory=dict)
     onset_events: int = 0
+    learnt: bool = False
 
 
 @dataclass(frozen=True)
 class Told:
     """What is compared, per arriving event [n]: of the serving model, of guessing, of the learners if there are any.
 
+    Who is to show that it is right is compared with guessing by what came ``lately`` too: frequencies of a burst may
+    suit a model by chance, and learners learn them.
     ``signal(events, until)`` tells by how many standard errors features predict the labels of so many events before the
-    ``until``-th of those told: whether there is anything to learn.
+    ``until``-th of those told: whether there is anything to learn. ``newest(until)`` tells how many events before it
+    can be learnt where those before them, since the serving model began to fail, cannot; None if that is not so.
     """
 
     serving: FloatArray
     guessing: FloatArray
     learners: FloatArray | None = None
     signal: Callable[[int, int], float] = lambda _events, _until: 0.0
+    lately: FloatArray | None = None
+    newest: Callable[[int], int | None] = lambda _until: None
 
 
 class Suspicion:
@@ -104,8 +118,9 @@ class Suspicion:
     ``events`` counts those since the suspicion began.
     """
 
-    def __init__(self, settings: Gate) -> None:
+    def __init__(self, settings: Gate, task: Task = "binary") -> None:
         self._settings = settings
+        self._task = task
         self.phase: Phase = "clear"
         self.events = 0
         self._signal = math.nan  # as it was asked for last
@@ -115,6 +130,7 @@ class Suspicion:
         self._usual = self._variance = 0.0  # how far below guessing the serving model has been, and how scattered
         self._before = Newest(REACH * settings.suspicion_events)
         self._serving = Newest(settings.suspicion_events)
+        self._right = Newest(settings.suspicion_events)
         self._learners = Newest(settings.suspicion_events)
 
     @property
@@ -131,8 +147,10 @@ class Suspicion:
             difference = told.serving[begin:end] - told.guessing[begin:end]
             self._serving.append(difference)
             self._before.append(difference)
+            lately = (told.guessing if told.lately is None else told.lately)[begin:end]
+            self._right.append(told.serving[begin:end] - lately)
             if told.learners is not None:
-                self._learners.append(told.learners[begin:end] - told.guessing[begin:end])
+                self._learners.append(told.learners[begin:end] - lately)
 
             def signal(events: int, until: int = end) -> float:
                 self._signal = told.signal(events, until)
@@ -140,9 +158,11 @@ class Suspicion:
 
             self._signal = math.nan
             what = self._enter(signal) if self.phase == "clear" else self._test(end - begin, signal)
+            if what == "noise" and not self._settings.confirm_events and self._half_right(told.newest(end)):
+                what = "changed"
             if what is not None:
                 onset = self._before.risen(self._usual, self._variance)[0] if what == "entered" else 0
-                turns.append(Turn(what, end, self._numbers(), onset))
+                turns.append(Turn(what, end, self._numbers(), onset, self._learnt))
                 self._turn(what)
         return turns
 
@@ -162,18 +182,20 @@ class Suspicion:
             "same": self._same,
             "confirmed": self._confirmed,
             "serving": self._serving.values.tolist(),
+            "right": self._right.values.tolist(),
             "learners": self._learners.values.tolist(),
         }
 
     @classmethod
-    def from_json(cls, settings: Gate, value: Mapping[str, Any]) -> "Suspicion":
+    def from_json(cls, settings: Gate, value: Mapping[str, Any], task: Task = "binary") -> "Suspicion":
         """Return the suspicion that ``to_json`` described."""
-        made = cls(settings)
+        made = cls(settings, task)
         made.phase, made.events = value["phase"], int(value["events"])
         made._proven, made._same, made._confirmed = value["proven"], value["same"], int(value["confirmed"])
         made._usual, made._variance = float(value["usual"]), float(value["variance"])
         made._before.append(np.array(value["before"], dtype=np.float64))
         made._serving.append(np.array(value["serving"], dtype=np.float64))
+        made._right.append(np.array(value.get("right", value["serving"]), dtype=np.float64))
         made._learners.append(np.array(value["learners"], dtype=np.float64))
         return made
 
@@ -199,7 +221,7 @@ class Suspicion:
         level = self._settings.suspicion_alpha
         self.events += events
         learners = self._learners.below_zero(level)
-        right_again = self._same and self._serving.below_zero(level)
+        right_again = self._same and self._serving.below_zero(level) and self._right.below_zero(level)
         if right_again and not (learners and self._learners.mean < self._serving.mean - CLEARLY):
             return "noise"
         if self.phase == "suspected":
@@ -213,10 +235,10 @@ class Suspicion:
 
     def _changed(self, *, learners: bool, signal: Callable[[int], float]) -> bool:
         """Tell whether what came since the onset is a new concept; ``learners`` is whether they beat guessing."""
-        if self._contradicted(min(self.events, LEAST_SIGNAL_EVENTS)):
+        contradicted = self._contradicted(min(self.events, LEAST_SIGNAL_EVENTS))
+        if contradicted and any(signal(newest) > HINT for newest in HINT_EVENTS):
             return True
-        # More than the frequencies of a burst could teach: half as good as the serving model used to be.
-        if self._learners.below_zero(SURE_LEVEL) and self._learners.mean < self._usual / 2:
+        if self._learnt:
             return True
         if self.events < LEAST_SIGNAL_EVENTS or not (learners or not self._serving.mean < 0):
             return False
@@ -225,9 +247,21 @@ class Suspicion:
         # A change within a burst: of all that came only the newest can be learnt.
         return self.events > LEAST_SIGNAL_EVENTS and signal(LEAST_SIGNAL_EVENTS) > SURE
 
+    def _half_right(self, newest: int | None) -> bool:
+        """Tell whether the serving model is right again on so many events behind noise, but by far not as it was."""
+        return newest is not None and Newest(newest, self._before.values).mean > self._usual / 2
+
+    @property
+    def _learnt(self) -> bool:
+        """Whether the learners predict what arrives, beyond chance and not just a little."""
+        return self._learners.below_zero(SURE_LEVEL) and self._learners.mean < self._usual * LEARNT_SHARE
+
     def _contradicted(self, events: int) -> bool:
-        """Tell whether the serving model is worse than guessing: noise is as good for both, so this follows a rule."""
-        return Newest(max(events, 1), self._before.values).above_zero(SURE_LEVEL)
+        """Tell whether the serving model is worse than guessing: noise is as good for both, so this follows a rule.
+
+        Not of a regression: whatever scatters errs more than the mean does.
+        """
+        return self._task != "regression" and Newest(max(events, 1), self._before.values).above_zero(SURE_LEVEL)
 
     def _turn(self, what: What) -> None:
         if what == "entered":
@@ -241,7 +275,7 @@ class Suspicion:
         else:
             self.phase, self._proven = "clear", what == "noise"
         # What is said of the time after a turn is said on events after it.
-        self._serving.values = self._learners.values = np.empty(0)
+        self._serving.values = self._right.values = self._learners.values = np.empty(0)
 
     def _numbers(self) -> dict[str, float | None]:
         means = {"serving_minus_guessing": self._serving.mean, "learners_minus_guessing": self._learners.mean}

@@ -18,11 +18,12 @@ LARGEST_ERROR = 1e100
 class Baseline:
     """Guesses each label by the frequencies of those before it (with one more of each, Laplace); or their mean.
 
-    Once MEMORY_EVENTS events are remembered, half of their weight is forgotten.
+    Once ``memory_events`` events are remembered, half of their weight is forgotten.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, memory_events: int = MEMORY_EVENTS) -> None:
         self.task = task
+        self._memory_events = memory_events
         self._counts: FloatArray = np.zeros(0)
         self._events = 0.0
         self._sum = 0.0
@@ -31,7 +32,7 @@ class Baseline:
         """Guess the next targets [n], one after the other, and learn them; ``labels`` is how many are known."""
         guess = self._values if self.task == "regression" else self._labels
         scores = guess(targets, labels)
-        if self._events > MEMORY_EVENTS:
+        if self._events > self._memory_events:
             self._events, self._sum, self._counts = self._events / 2, self._sum / 2, self._counts / 2
         return scores
 
@@ -64,9 +65,9 @@ class Baseline:
         return {"counts": self._counts.tolist(), "events": self._events, "sum": self._sum}
 
     @classmethod
-    def from_json(cls, task: Task, value: Mapping[str, Any]) -> Self:
+    def from_json(cls, task: Task, value: Mapping[str, Any], memory_events: int = MEMORY_EVENTS) -> Self:
         """Return the baseline that ``to_json`` described."""
-        made = cls(task)
+        made = cls(task, memory_events)
         made._counts = np.array(value["counts"], dtype=np.float64)
         made._events, made._sum = float(value["events"]), float(value["sum"])
         return made

@@ -50,7 +50,7 @@ class Reservoir(ABC):
 
     def contents(self) -> Examples:
         """Return a copy of the sample, in no particular order."""
-        return self._held.take(np.arange(self._count))
+        return Examples.concatenate([self._held.take(slice(0, self._count))])
 
     def state(self) -> dict[str, Any]:
         """Return, as plain values, what ``restore`` needs beside the contents and the columns."""

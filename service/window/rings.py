@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.records import Examples, FloatArray, IntArray, Scores
+from service.records import Examples, FloatArray, Scores
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -60,14 +60,16 @@ class ExampleRing:
 
     def contents(self) -> Examples:
         """Return a copy of all, oldest first."""
-        return self._held.take(self._rows())
+        return Examples.concatenate([self._held.take(rows) for rows in self._rows()])
 
     def losses(self) -> FloatArray:
         """Return a copy of their losses, oldest first."""
-        return self._losses[self._rows()]
+        return np.concatenate([self._losses[rows] for rows in self._rows()])
 
-    def _rows(self) -> IntArray:
-        return (self._start + np.arange(self._count)) % self.capacity
+    def _rows(self) -> tuple[slice, slice]:
+        """Return where the older and, begun again from the start, the newer ones lie: far quicker than by row."""
+        end = self._start + self._count
+        return slice(self._start, min(end, self.capacity)), slice(0, max(end - self.capacity, 0))
 
 
 class ScoreRing:

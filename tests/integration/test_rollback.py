@@ -33,7 +33,7 @@ def settings(tmp_path: Path) -> Settings:
         source={"embedded": {"path": str(tmp_path / "log.sqlite")}},
         store={"path": str(tmp_path / "store")},
         trainer={"state_path": str(tmp_path / "state")},
-        train={"learning_rate": 1e-6},
+        train={"learning_rate": 0.01, "steps": 1},  # the first round learns, the others hardly
         gate={"suspicion_events": 100_000, "min_forward_events": 1_000_000, "min_recent_events": 1_000_000},
     )
 

@@ -35,9 +35,11 @@ def told(runs: Runs) -> list[tuple[int, int, int]]:
 
 
 def test_refused_and_held_out_rows_are_told_apart() -> None:
-    """The refused rows are named, the others come in order."""
+    """The refused rows are named, the others come in order; the first of these may be noise."""
     heldout = np.array([True, False, False])
     assert heldout_fates([1, 3], heldout, 5).tolist() == [HELD_OUT, DEAD_LETTERED, LEARNABLE, DEAD_LETTERED, LEARNABLE]
+    undone = [ROLLED_BACK, DEAD_LETTERED, ROLLED_BACK, DEAD_LETTERED, LEARNABLE]
+    assert heldout_fates([1, 3], heldout, 5, 2).tolist() == undone
 
 
 def test_what_is_not_learnable_is_settled_at_once() -> None:
@@ -168,6 +170,22 @@ def test_what_is_rolled_back_was_neither_learnt_nor_held_out() -> None:
     assert told(fates.drain()) == [(4, 4, LEARNABLE)]
 
 
+def test_what_is_admitted_anew_after_a_roll_back_is_open_again() -> None:
+    """The newest events stay, held out or learnable as they were; the rounds they were in have not been."""
+    fates = Fates(10)
+    moment = fates.now()
+    add(fates, 0, [LEARNABLE, LEARNABLE, HELD_OUT, LEARNABLE, DEAD_LETTERED, HELD_OUT, LEARNABLE])
+    fates.round_began(4)
+    fates.round_ended(learnt=True)
+    fates.drain(keep=moment)
+    fates.roll_back(moment, 3)
+    assert fates.waiting == 2
+    assert sorted(told(fates.drain())) == [(0, 2, ROLLED_BACK), (5, 5, HELD_OUT)]
+    fates.round_began(2)
+    fates.round_ended(learnt=True)
+    assert sorted(told(fates.drain())) == [(3, 3, LEARNABLE), (6, 6, LEARNABLE)]
+
+
 def test_a_log_that_went_back_takes_its_offsets_out_of_a_roll_back() -> None:
     """The new records at those offsets are what is told of them."""
     fates = Fates(10)
@@ -216,9 +234,12 @@ def test_every_offset_is_settled_once_and_as_a_plain_model_says(seed: int) -> No
         if action < 0.04 and window_of_round is None:
             moment, since, at_moment = fates.now(), [], (list(order), set(learnt))
         elif action < 0.08 and moment is not None:
-            fates.roll_back(moment)
-            expected |= dict.fromkeys(since, ROLLED_BACK)
-            order, learnt = list(at_moment[0]), set(at_moment[1])
+            again = chance.choice((0, chance.randint(0, len(since))))
+            fates.roll_back(moment, again)
+            undone, newest = since[: len(since) - again], since[len(since) - again :]
+            expected |= dict.fromkeys(undone, ROLLED_BACK)
+            order = at_moment[0] + [one for one in newest if expected[one] == LEARNABLE]
+            learnt = set(at_moment[1])
             moment, window_of_round = None, None
         elif action < 0.1:
             moment = None

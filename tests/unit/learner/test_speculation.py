@@ -12,72 +12,16 @@ from service.learner.learner import Learner
 from service.learner.roles import Standing
 from service.learner.runs import HELD_OUT, LEARNABLE, ROLLED_BACK, Runs
 from service.learner.state import capture, restore
-from service.observer import Observer
-from service.records import FATES, Examples, Partition
+from service.records import FATES, Examples
 from service.store.arrays import pack, unpack
 from service.store.canonical import exact_json
 from service.train.fit import train_round
 from service.validate.gate import Decision, outcome_of
 from tests.examples import learner_of, separable
+from tests.suspected import Counted, drive, held, learn, shuffled, take, taught
 
-HERE = Partition("events", 0)
 NO_PROMOTION = {"suspicion_events": 100_000, "min_forward_events": 1_000_000, "min_recent_events": 1_000_000}
 """Nothing is suspected, and no challenger has enough evidence."""
-
-
-class Counted(Observer):
-    """Counts turns of suspicions, and how rounds end."""
-
-    def __init__(self) -> None:
-        self.turns: Counter[str] = Counter()
-        self.rounds: Counter[str] = Counter()
-
-    def suspected(self, what: str) -> None:
-        """Count a turn."""
-        self.turns[what] += 1
-
-    def round_ended(self, outcome: str) -> None:
-        """Count a round."""
-        self.rounds[outcome] += 1
-
-
-def shuffled(rows: int, seed: int) -> Examples:
-    """Return events whose labels have nothing to do with their numbers."""
-    examples = separable(rows, seed=seed)
-    return replace(examples, targets=np.random.default_rng(seed + 1).permutation(examples.targets))
-
-
-def take(learner: Learner, arrived: Examples) -> None:
-    """Take in events at the next offsets."""
-    first = learner.positions.get(HERE, 0)
-    learner.take_in(HERE, np.arange(first, first + len(arrived)), [], arrived)
-
-
-def learn(learner: Learner, arrived: Examples) -> Decision:
-    """Take in events and carry a round out, as a driver does."""
-    take(learner, arrived)
-    decision, candidate = learner.conclude(train_round(learner.begin_round("new_events", 0.0)))
-    if candidate is not None:
-        learner.adopt(candidate, f"{learner.counts['rounds']:06d}-aaaaaaaa")
-    how = outcome_of(decision)
-    if how is not None:
-        learner.outcomes[how] += 1
-        learner.observer.round_ended(how)
-    return decision
-
-
-def taught(observer: Observer | None = None, **gate: object) -> Learner:
-    """Return a learner that has a champion which is known to be good."""
-    learner = learner_of(observer, gate={"suspicion_events": 60, **gate})
-    for seed in range(4):
-        learn(learner, separable(100, seed=seed))
-    return learner
-
-
-def held(learner: Learner) -> set[int]:
-    """Return the keys of all that a learner holds."""
-    parts = (learner.holdings.window(), learner.holdings.replay(), learner.holdings.recent(), learner.holdings.memory())
-    return {key for part in parts for key in part.keys.tolist()}
 
 
 def champion(learner: Learner) -> str:
@@ -229,17 +173,8 @@ def test_the_size_of_polls_matters_little(poll: int) -> None:
     learner = taught()
     stream = Examples.concatenate([separable(300, seed=70), shuffled(700, 50), separable(600, seed=71)])
     burst = set(stream.keys[300:1_000].tolist())
-    settled = []
-    for begin in range(0, len(stream), poll):
-        take(learner, stream.take(slice(begin, begin + poll)))
-        if learner.due(0.0):
-            _, candidate = learner.conclude(train_round(learner.begin_round("new_events", 0.0)))
-            if candidate is not None:
-                learner.adopt(candidate, f"{learner.counts['rounds']:06d}-aaaaaaaa")
-        settled.append(learner.settle()[1])
+    runs = drive(learner, stream, poll)
     assert not held(learner) & burst
-    arrays, _ = learner.fates.snapshot()
-    runs = Runs.concatenate([*settled, Runs(**arrays)])
     found = Counter({FATES[fate]: int(runs.sizes[runs.fates == fate].sum()) for fate in np.unique(runs.fates)})
     assert found.total() == learner.counts["accepted"] == 2_000
     assert found[FATES[ROLLED_BACK]] >= 700
@@ -271,7 +206,7 @@ def worsened(**train: object) -> Learner:
 
 def test_a_bad_promotion_is_undone() -> None:
     """The predecessor is provably better on what arrives: it serves again, under a new id; lineages go on from it."""
-    learner = worsened(learning_rate=1e-6)
+    learner = worsened(learning_rate=0.01, steps=1)
     good = learner.roles.previous
     assert good is not None
     decisions = []
@@ -286,12 +221,12 @@ def test_a_bad_promotion_is_undone() -> None:
     assert learner.roles.ids()["previous"] == "000099-bbbbbbbb"
     learner.absorb(separable(200, seed=80))
     means = learner.prequential.means()
-    assert means["champion"][1] < 0.5
+    assert means["champion"][1] < 0.1
 
 
 def test_what_is_saved_with_a_rollback_is_what_comes_of_it() -> None:
     """A restart between the snapshot that names the restored checkpoint and its publication loses nothing."""
-    learner = worsened(learning_rate=1e-6)
+    learner = worsened(learning_rate=0.01, steps=1)
     candidate, seed = None, 70
     while candidate is None:
         take(learner, separable(100, seed=seed))
@@ -304,7 +239,7 @@ def test_what_is_saved_with_a_rollback_is_what_comes_of_it() -> None:
     learner.adopt(candidate, "000100-cccccccc")
     assert learner.roles.champion is not None
     former["000100-cccccccc"] = learner.roles.champion
-    copy = learner_of(gate=NO_PROMOTION, train={"learning_rate": 1e-6})
+    copy = learner_of(gate=NO_PROMOTION, train={"learning_rate": 0.01, "steps": 1})
     restore(copy, unpack(pack(arrays), "here"), json.loads(exact_json(meta)), former.get)
     for one in (learner, copy):
         take(one, separable(100, seed=90))

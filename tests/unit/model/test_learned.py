@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.model.asked import CHUNK_ROWS
 from service.model.encoder import LIMIT, Encoder
-from service.model.learned import CHUNK_ROWS, LARGEST_ERROR, LearnedModel, build_network
+from service.model.learned import LARGEST_ERROR, LearnedModel, build_network
 from service.records import Examples
 from service.settings import Network, Schema, Task
 

@@ -79,7 +79,7 @@ def test_the_gradient_written_by_hand_is_autograds(shape: Shape, *, wide: bool) 
     members = network.groups[0].members
     flat, layout = members.join(members.names())
     flat.normal_()
-    rows = tuple(part.expand(2, *part.shape) for part in network.prepare(*inputs()))
+    rows = tuple(part.expand(2, *part.shape) for part in members.seen(*network.prepare(*inputs())))
     out = members.answer(*rows)
     pull = torch.randn_like(out)
     by_hand = members.blame(pull)
@@ -98,7 +98,7 @@ def test_joined_parameters_are_the_networks_own(kind: str) -> None:
     members = network.groups[0].members
     names = members.names()
     flat, layout = members.join(names[-2:])
-    out = members.answer(*(part.expand(3, *part.shape) for part in network.prepare(*inputs())))
+    out = members.answer(*(part.expand(3, *part.shape) for part in members.seen(*network.prepare(*inputs()))))
     gradients = members.blame(torch.ones_like(out))
     assert gradients.shape == flat.shape
     for name, (begin, end, _) in layout.items():

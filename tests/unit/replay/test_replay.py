@@ -255,3 +255,20 @@ def test_without_plotly_decisions_are_written_and_one_line_says_what_to_install(
     _, said = replayed(text_of(rows_of(60)), out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [DECISIONS]
     assert any("pip install 'freshet[report]'" in line for line in said)
+
+
+def test_a_new_concept_behind_noise_is_published_at_once(replayed: Replayed, tmp_path: Path) -> None:
+    """Under suspicion it is looked more often than every 100 events: its end brings a round of its own."""
+    rows = rows_of(2_000)
+    labels = np.random.default_rng(3).permutation([label for _, _, label in rows[600:1_000]]).tolist()
+    noise = [(a, b, label) for (a, b, _), label in zip(rows[600:1_000], labels, strict=True)]
+    told = text_of([*rows[:600], *noise, *rows[1_000:1_400]])
+    more = ("trigger.every_events=100", "train.first_steps=200", "train.steps=30", "gate.suspicion_events=60")
+    result, _ = replayed(told, *more, out=tmp_path / "out")
+    assert (result["suspicions"]["entered"], result["suspicions"]["changed"]) == (1, 1)
+    entries = [json.loads(line) for line in (tmp_path / "out" / DECISIONS).read_text().splitlines()]
+    (ended,) = [one for one in entries if one.get("what") == "changed"]
+    (begun,) = [one for one in entries if one.get("trigger") == "new_concept"]
+    assert 1_000 < begun["event"] == ended["event"] < 1_100
+    assert begun["decision"] == "promote"
+    assert 340 <= ended["events_rolled_back"] <= 440

@@ -35,6 +35,22 @@ def test_a_label_alone_is_enough(table: Table) -> None:
     assert any("'n' counts the rows" in line for line in lines[1:])
 
 
+def test_a_thousand_columns_are_not_all_named(tmp_path: Path) -> None:
+    """The line about them stays one that can be read."""
+    names = [f"x{index}" for index in range(1_000)]
+    rows = "".join(
+        ",".join([*(str(row + index / 7) for index in range(1_000)), "ud"[row % 2]]) + "\n" for row in range(9)
+    )
+    (tmp_path / "wide.csv").write_text(",".join([*names, "y"]) + "\n" + rows)
+    settled, inference = settle_schema(settings(), read_table(tmp_path / "wide.csv"), "y")
+    assert inference is not None
+    assert len(settled.schema_.numeric) > 900
+    told = schema_lines(settled, inference)[0]
+    assert "x1, x2" in told
+    assert "more …, x999]" in told
+    assert len(told) < 600
+
+
 def test_what_is_configured_of_an_inferred_schema_stays(table: Table) -> None:
     """Labels that the first rows lack, and the task, are the user's to say."""
     given = settings(task="multiclass", schema={"labels": ["u", "d", "late"]}, window={"events": 77})

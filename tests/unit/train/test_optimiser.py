@@ -23,7 +23,7 @@ def test_it_moves_members_as_torch_does_across_a_restart() -> None:
     rates = RATES.tolist()
     references = [torch.optim.AdamW([row], lr=one, weight_decay=0.1) for row, one in zip(theirs, rates, strict=True)]
     moments = Moments(torch.zeros(2, 5), torch.zeros(2, 5), torch.zeros(2))
-    optimiser = AdamW(weights, moments, RATES, weight_decay=0.1)
+    optimiser = AdamW(weights, moments, RATES, weight_decay=0.1, steps=5)
     for seed in range(5):
         for row, grad in zip(theirs, gradients(torch.stack([one.detach() for one in theirs]), seed), strict=True):
             row.grad = grad
@@ -33,7 +33,7 @@ def test_it_moves_members_as_torch_does_across_a_restart() -> None:
         if seed == 1:
             kept = optimiser.moments
             again = Moments(kept.mean.clone(), kept.square.clone(), kept.steps.clone())
-            optimiser = AdamW(weights, again, RATES, weight_decay=0.1)
+            optimiser = AdamW(weights, again, RATES, weight_decay=0.1, steps=5)
     torch.testing.assert_close(weights, torch.stack([one.detach() for one in theirs]))
 
 
@@ -41,8 +41,10 @@ def test_members_may_have_seen_different_numbers_of_steps() -> None:
     """One that begins anew moves as a new one does, beside one that goes on."""
     weights, alone = torch.ones(2, 3), torch.ones(1, 3)
     moments = Moments(torch.zeros(2, 3), torch.zeros(2, 3), torch.tensor([0.0, 50.0]))
-    AdamW(weights, moments, RATES, 0.0).step(torch.ones(2, 3))
-    AdamW(alone, Moments(torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(1)), RATES[:1], 0.0).step(torch.ones(1, 3))
+    AdamW(weights, moments, RATES, 0.0, 1).step(torch.ones(2, 3))
+    AdamW(alone, Moments(torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(1)), RATES[:1], 0.0, 1).step(
+        torch.ones(1, 3)
+    )
     torch.testing.assert_close(weights[:1], alone)
 
 

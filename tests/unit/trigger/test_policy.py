@@ -57,6 +57,16 @@ def test_an_alarm_and_a_fall_start_a_round_early(signals: dict[str, object], exp
     assert reason(settings, new_events=500, **signals) == "new_events"
 
 
+def test_a_new_concept_that_was_under_suspicion_starts_a_round_at_once() -> None:
+    """The champion does no better than guessing on it: a round on min_events is better than none."""
+    settings = Trigger(every_events=500, min_events=20, early_events=100)
+    assert reason(settings, new_events=19, changed=True) is None
+    assert reason(settings, new_events=20, changed=True) == "new_concept"
+    assert reason(settings, new_events=20, changed=True, first=True) is None
+    assert reason(settings, new_events=20) is None
+    assert reason(Trigger(budget_share=0.1), new_events=20, changed=True, balance_seconds=-1.0) is None
+
+
 def test_only_the_chosen_kinds_of_drift_start_a_round() -> None:
     """By default an alarm about the inputs alone does not."""
     assert reason(Trigger(), new_events=200, alarms=("data", "prediction")) is None

@@ -70,6 +70,20 @@ def test_staleness_counts_from_arrival_and_leaves_time_for_the_round() -> None:
     assert watch.awaited == (25.5, 1.0)
 
 
+def test_a_new_concept_is_urgent_until_a_round_begins() -> None:
+    """A restart in between forgets nothing."""
+    watch = Watch(Trigger(every_events=100), 1_000)
+    watch.start(0.0)
+    watch.concept_changed()
+    resumed = Watch(Trigger(every_events=100), 1_000)
+    resumed.restore(json.loads(json.dumps(watch.to_json())))
+    for one in (watch, resumed):
+        assert due(one, 1.0, 30) == "new_concept"
+        one.began("new_concept", 1.0, first=False)
+        assert "30 new events" in one.sentence
+        assert due(one, 2.0, 30) is None
+
+
 def test_a_back_off_ends_with_a_promotion_an_alarm_or_a_fall() -> None:
     """Whatever says that there is something to learn again."""
     watch = Watch(Trigger(every_events=100, backoff_rounds=4, backoff_max=4), 10_000)
@@ -89,6 +103,9 @@ def test_a_back_off_ends_with_a_promotion_an_alarm_or_a_fall() -> None:
     watch.scored(np.tile([0.1, 0.3], 500))
     tire()
     watch.scored(np.tile([2.0, 3.0], 100))
+    assert due(watch, 0.0, 100) == "new_events"
+    tire()
+    watch.concept_changed()
     assert due(watch, 0.0, 100) == "new_events"
     tire()  # the same fall ends it once only: it may be noise that cannot be learnt
 

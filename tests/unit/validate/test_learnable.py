@@ -5,7 +5,7 @@ import pytest
 
 from service.records import Examples, FloatArray, IntArray
 from service.settings import Task
-from service.validate.learnable import RIDGE, _kernel, signal
+from service.validate.learnable import RIDGE, _kernel, learnable_since, signal
 from tests.examples import separable
 
 
@@ -50,6 +50,23 @@ def test_of_a_regression_errors_are_compared() -> None:
     noise = random.normal(size=150)
     assert signal("regression", events(numbers, 100 + 3 * numbers[:, 0] + noise)) > 5
     assert signal("regression", events(numbers, 100 + noise)) < 3
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_end_of_noise_is_dated(task: Task) -> None:
+    """To within 40 events, however many of the new concept there are; where there was no noise, nothing is."""
+    random = np.random.default_rng(5)
+    numbers = random.normal(size=(400, 3))
+    values = numbers @ [1.0, -1.0, 0.5]
+    concept = values > 0 if task == "binary" else values
+    for newest in (60, 100, 200):
+        spoilt = np.concatenate([random.permutation(concept[:-newest]), concept[-newest:]])
+        found = learnable_since(task, events(numbers, spoilt))
+        assert found is not None
+        assert abs(found - newest) <= 40
+    assert learnable_since(task, events(numbers, concept)) is None
+    assert learnable_since(task, events(numbers, random.permutation(concept))) is None
+    assert learnable_since(task, events(numbers[:70], concept[:70])) is None
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])

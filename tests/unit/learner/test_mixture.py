@@ -1,0 +1,60 @@
+"""Who of a portfolio is heard after a jump of the error that is known by other means."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from service.learner.jump import BLOCK_EVENTS
+from service.learner.mixture import Mixture
+from tests.examples import settings_of
+
+NAMES = ("quick", "slow")
+
+
+def mixture(quick: Sequence[bool] = (True, False)) -> Mixture:
+    """Return a mixture whose members have done equally well on 200 events."""
+    made = Mixture(settings_of().train, quick, 0.1, binary=True)
+    made.credit(np.zeros(200), np.full((len(quick), 200), 0.1))
+    return made
+
+
+def test_after_a_jump_members_that_forget_are_heard_first() -> None:
+    """Where all forget, or none, all are heard alike."""
+    made = mixture()
+    assert made.shares == pytest.approx([0.5, 0.5])
+    made.jump()
+    assert made.shares[0] > 0.9
+    for alike in (mixture((True, True)), mixture((False, False))):
+        alike.jump()
+        assert alike.shares == pytest.approx([0.5, 0.5])
+
+
+def test_events_are_counted_from_a_jump_on() -> None:
+    """Those admitted since then are of the new concept."""
+    made = mixture()
+    made.jump()
+    made.admitted(36)
+    assert made.since_jump == 36
+
+
+def test_a_new_concept_that_is_hard_at_first_is_no_second_jump() -> None:
+    """The error before it says nothing of what is usual now."""
+    made = mixture()
+    made.jump()
+    made.admitted(90)
+    made.credit(np.ones(BLOCK_EVENTS), np.ones((2, BLOCK_EVENTS)))
+    assert made.since_jump == 90
+
+
+def test_what_forgetting_was_worth_is_learnt_from_the_next_block() -> None:
+    """Members that do not forget were right all along: the handicap is halved; a restart in between forgets nothing."""
+    made = mixture()
+    made.jump()
+    copy = mixture()
+    copy.restore(json.loads(json.dumps(made.to_json(NAMES))), NAMES)
+    for one in (made, copy):
+        before = one.handicap
+        one.credit(np.zeros(BLOCK_EVENTS), np.full((2, BLOCK_EVENTS), 0.1))
+        assert one.handicap == pytest.approx(before / 2)
