@@ -22,7 +22,7 @@ class Gate(Section):
         50, description="newest held-out events of the recent slice, none from before the error last jumped, that count"
     )
     recent_alpha: Probability = Field(
-        0.01, description="level of the one-sided paired test on the recent slice, which is asked every round anew"
+        0.001, description="level of the one-sided paired test on the recent slice, which is asked every round anew"
     )
     restart_alpha: Probability = Field(
         0.001,
