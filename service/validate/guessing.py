@@ -1,6 +1,7 @@
 """How models do against guessing: what is compared, and the newest differences. Pure."""
 
 import math
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -32,6 +33,7 @@ class Newest:
     def __init__(self, capacity: int, values: FloatArray | None = None) -> None:
         self.capacity = capacity
         self.values: FloatArray = np.empty(0) if values is None else values[-capacity:]
+        self._told: tuple[FloatArray | None, float, float] = (None, math.nan, math.nan)
 
     def append(self, values: FloatArray) -> None:
         """Take in values, oldest first."""
@@ -40,12 +42,21 @@ class Newest:
     @property
     def mean(self) -> float:
         """Mean difference, NaN without any."""
-        return float(self.values.mean()) if len(self.values) else math.nan
+        return self._moments()[1]
 
     @property
     def variance(self) -> float:
         """Their variance, NaN below two."""
-        return float(self.values.var(ddof=1)) if len(self.values) > 1 else math.nan
+        return self._moments()[2]
+
+    def _moments(self) -> tuple[FloatArray | None, float, float]:
+        """Return values, their mean and variance; several questions are put to the same values."""
+        values, count = self.values, len(self.values)
+        if self._told[0] is not values:
+            mean = float(values.sum()) / count if count else math.nan
+            apart = values - mean
+            self._told = values, mean, float(apart @ apart) / (count - 1) if count > 1 else math.nan
+        return self._told
 
     def risen(self, usual: float, variance: float) -> tuple[int, float]:
         """Tell since when the values have been about zero, and no longer about ``usual``, below it.
@@ -64,9 +75,14 @@ class Newest:
         count = len(self.values)
         if count < MIN_EVENTS:
             return False
-        return self.mean < NormalDist().inv_cdf(level) * math.sqrt(self.variance / count)
+        return self.mean < _quantile(level) * math.sqrt(self.variance / count)
 
     def above_zero(self, level: float) -> bool:
         """Tell whether the mean is above zero beyond chance, as ``below_zero`` does."""
         count = len(self.values)
-        return count >= MIN_EVENTS and self.mean > -NormalDist().inv_cdf(level) * math.sqrt(self.variance / count)
+        return count >= MIN_EVENTS and self.mean > -_quantile(level) * math.sqrt(self.variance / count)
+
+
+@cache
+def _quantile(level: float) -> float:
+    return NormalDist().inv_cdf(level)
