@@ -11,19 +11,17 @@ What ``Wire`` does not take is answered with problem details, too, and the conne
 """
 
 import asyncio
-import sys
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal
 
-import h11
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.serve.problems import clipped, problem
+from service.serve.problems import problem
 from service.serve.wire import Wire
 
 STALLED_SECONDS = 20.0
@@ -48,7 +46,7 @@ class Limits:
 Owed = tuple[Literal["head", "body"], RequestResponseCycle | None]
 
 
-class Connection(H11Protocol):
+class Connection(Wire):
     """uvicorn's connection with the deadlines above; ``limits`` is set by a subclass."""
 
     limits: ClassVar[Limits]
@@ -61,11 +59,12 @@ class Connection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = Wire(self.limits.head_bytes)
+        self.head_limit_bytes = self.limits.head_bytes
         self.timeout_keep_alive = self.limits.keep_alive_seconds  # type: ignore[assignment] # call_later takes parts
         self._owed: Owed | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._progress: asyncio.TimerHandle | None = None
+        self._refusal: tuple[HTTPStatus, str] | None = None
         self.idle_since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
@@ -75,7 +74,7 @@ class Connection(H11Protocol):
             transport.max_size = READ_BYTES  # type: ignore[attr-defined] # asyncio's own; no interface names it
         self._watch_progress(0)
         if len(self.connections) > self.limits.connections and not self._make_room():
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections; come back later")
+            self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections; come back later")
         else:
             self._owe(("head", None))
 
@@ -90,37 +89,44 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the client sent, and note what it owes now."""
         super().data_received(data)
-        self._owe(self._still_owed(begun=True))
+        if self.reading is None and self.idle:  # blank bytes, or the rest of a body that was answered before
+            self._owe(("head", self.cycle))
+        else:
+            self._owe(self._still_owed())
 
     def on_response_complete(self) -> None:
         """Note that the client may begin anew, or has begun already."""
         super().on_response_complete()
         self.idle_since = self.loop.time()
-        self._owe(self._still_owed(begun=bool(self.conn.trailing_data[0])))
+        if self._refusal is not None and self.idle:
+            self._answer_refusal(*self._refusal)
+        self._owe(self._still_owed())
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP; called while h11's error is being handled."""
-        error = sys.exception()
-        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else HTTPStatus.BAD_REQUEST
-        if hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            self._refuse(hint, f"the request's head is larger than {self.limits.head_bytes} bytes")
-        elif hint == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
-            self._refuse(hint, "this server speaks HTTP/1.1 and HTTP/1.0")
+    def refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer without the application, as far as an answer is still possible, and close.
+
+        What was asked for before is answered first.
+        """
+        if self.reading == "body" and not self.pipeline:
+            before = False
         else:
-            why = str(error or msg).partition(": bytearray(")[0]  # h11 goes on with what was sent, secrets and all
-            self._refuse(HTTPStatus.BAD_REQUEST, f"this is not an HTTP request: {clipped(why)}")
+            before = self.cycle is not None and not self.cycle.response_complete
+        if not before:
+            self._answer_refusal(status, detail)
+            return
+        if self.reading == "body":
+            self.pipeline.popleft()  # the one at fault, the last
+        self._refusal = status, detail
 
     @property
     def idle(self) -> bool:
         """Whether no request is under way; one whose head is incomplete is none yet."""
         return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
-    def _still_owed(self, *, begun: bool) -> Owed | None:
-        if self.transport.is_closing():
+    def _still_owed(self) -> Owed | None:
+        if self.reading is None or self.transport.is_closing():
             return None
-        if self.conn.their_state is h11.SEND_BODY:
-            return "body", self.cycle
-        return ("head", self.cycle) if begun and self.conn.their_state is h11.IDLE else None
+        return self.reading, self.cycle
 
     def _owe(self, owed: Owed | None) -> None:
         """Set the deadline for what is owed; more bytes of the same thing do not put it off."""
@@ -138,8 +144,9 @@ class Connection(H11Protocol):
     def _overdue(self, owed: str) -> None:
         if self.transport.is_closing():
             return
-        if owed == "head" and self.conn.trailing_data[0]:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {self.limits.head_seconds:g} s")
+        if owed == "head" and self.reading == "head":
+            self._deaf = True
+            self.refuse(HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {self.limits.head_seconds:g} s")
         elif self.idle:
             self.transport.close()
         else:
@@ -161,31 +168,21 @@ class Connection(H11Protocol):
         else:
             self._progress = self.loop.call_later(STALLED_SECONDS, self._watch_progress, now_bytes)
 
-    def _refuse(self, status: int, detail: str) -> None:
-        """Answer without the application, as far as an answer is still possible, and close."""
+    def _answer_refusal(self, status: HTTPStatus, detail: str) -> None:
         request_id = uuid.uuid4().hex
-        more = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
         headers = {
             "Connection": "close",
             "X-Request-ID": request_id,
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
-            **more,
         }
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         answer = problem(status, detail, headers=headers, request_id=request_id)
-        events: list[h11.Event] = [
-            h11.Response(
-                status_code=status,
-                headers=[*self.server_state.default_headers, *answer.raw_headers],
-                reason=HTTPStatus(status).phrase.encode(),
-            ),
-            h11.Data(data=bytes(answer.body)),
-            h11.EndOfMessage(),
-        ]
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            with suppress(h11.LocalProtocolError):  # the client is past hearing it
-                for event in events:
-                    self.transport.write(self.conn.send(event) or b"")
+            lines = [*self.server_state.default_headers, *answer.raw_headers]
+            head = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body))
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # the application hears it, and answers no more
             self.cycle.message_event.set()

@@ -26,6 +26,7 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=connection,
+                loop="asyncio",  # uvloop answers more a second, with a longer tail
                 ws="none",
                 lifespan="off",
                 log_config=None,

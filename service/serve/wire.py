@@ -1,62 +1,154 @@
-"""HTTP/1.1 as h11 reads it, and what h11 takes that we do not."""
+"""HTTP/1.1 as httptools reads it for uvicorn, and what those two take that we do not."""
 
 import re
 from http import HTTPStatus
+from typing import Literal
 
-import h11
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 FREE_PIECES = 1_000
 MEAN_PIECE_BYTES = 64
-VERSIONS = (b"1.0", b"1.1")
+FRAMING_BYTES = 256 * 2**10
+"""Of a body, what is none of it: sizes of chunks, their extensions and trailers; beside as much again as it has."""
+
+VERSIONS = ("1.0", "1.1")
+VERSIONS_SPOKEN = "this server speaks HTTP/1.1 and HTTP/1.0"
 _ABSOLUTE = re.compile(rb"https?://([^/?@]+)(.*)", re.IGNORECASE)
+_PARSERS_WORD_FOR_VERSIONS = "Invalid HTTP version"
 
 
-class Wire(h11.Connection):
-    """h11's state machine, stricter.
+class WireError(Exception):
+    """Why a request is not taken off the wire: the status of the answer, and words for it."""
 
-    It refuses bodies in crumbs, each of which costs as much of the event loop as a chunk, versions that h11 does not
-    speak, and requests with two ideas of where their body ends.
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Wire(HttpToolsProtocol):
+    """uvicorn's protocol, stricter.
+
+    It refuses heads without end, bodies in crumbs, each of which costs as much of the event loop as a chunk, and in too
+    much wrapping, versions that it does not speak, and requests without one host. ``reading`` tells what part of a
+    request is incomplete; after a refusal it is deaf.
     """
 
-    def __init__(self, max_head_bytes: int) -> None:
-        super().__init__(h11.SERVER, max_head_bytes)
-        self._pieces = 0
-        self._piece_bytes = 0
+    head_limit_bytes: int
+    reading: Literal["head", "body"] | None = None
 
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """Return what came next; raises RemoteProtocolError for what is no HTTP, or what the class refuses."""
-        event = super().next_event()
-        if isinstance(event, h11.Request):
-            _check(event)
-            return _in_origin_form(event)
-        if isinstance(event, h11.Data):
-            self._pieces += 1
-            self._piece_bytes += len(event.data)
-            if self._pieces > FREE_PIECES + self._piece_bytes / MEAN_PIECE_BYTES:
-                raise h11.RemoteProtocolError("the body comes in too many small pieces")
-        elif isinstance(event, h11.EndOfMessage):
-            self._pieces = self._piece_bytes = 0
-        return event
+    _deaf = False
+    _begun = 0  # requests
+    _head_bytes = 0
+    _pieces = 0
+    _piece_bytes = 0
+    _body_bytes = 0  # with what frames it
+
+    def refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer without the application once what came before is answered, and close; for a subclass to say how."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._unset_keepalive_if_required()
+        if self._deaf:
+            return
+        was_reading, begun = self.reading, self._begun
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            refusal = _refusal(error)
+            self._deaf = True
+            self.refuse(refusal.status, refusal.detail)
+            return
+        if self.reading == "head":
+            # How much of it stands in this piece is known unless something else stood before it.
+            if self._begun == begun or (was_reading is None and self._begun == begun + 1):
+                self._head_bytes += len(data)
+            if self._head_bytes > self.head_limit_bytes:
+                self._deaf = True
+                self.refuse(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    f"the request's head is larger than {self.head_limit_bytes} bytes",
+                )
+        elif self.reading == "body":
+            self._body_bytes += len(data)
+            if self._body_bytes > 2 * self._piece_bytes + FRAMING_BYTES:
+                self._deaf = True
+                self.refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP request: its body has too much around it")
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.reading = "head"
+        self._begun += 1
+        self._head_bytes = self._pieces = self._piece_bytes = self._body_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer is none."""
+        if self.reading == "head":
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Check a whole head, and hand the request on; raises WireError."""
+        version = self.parser.get_http_version()
+        if version not in VERSIONS:
+            raise WireError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, VERSIONS_SPOKEN)
+        hosts = 0
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise WireError(HTTPStatus.BAD_REQUEST, "this is not an HTTP request: an unknown Transfer-Encoding")
+        if hosts > 1 or (not hosts and version == "1.1"):
+            raise WireError(HTTPStatus.BAD_REQUEST, "this is not an HTTP request: it needs one Host header")
+        if not self.url.startswith(b"/"):
+            self._to_origin_form()
+        super().on_headers_complete()
+        self.reading = "body"
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body; raises WireError."""
+        self._pieces += 1
+        self._piece_bytes += len(body)
+        if self._pieces > FREE_PIECES + self._piece_bytes / MEAN_PIECE_BYTES:
+            detail = "this is not an HTTP request: the body comes in too many small pieces"
+            raise WireError(HTTPStatus.BAD_REQUEST, detail)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        super().on_message_complete()
+        self.reading = None
+
+    def _feed(self, data: bytes) -> None:
+        """Parse; who asks for another protocol stays with this one."""
+        while data:
+            try:
+                return self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+        return None
+
+    def _to_origin_form(self) -> None:
+        """Make a request for http://host/path one for /path with that Host, whatever Host it had (RFC 9112, 3.2.2)."""
+        absolute = _ABSOLUTE.fullmatch(self.url)
+        if absolute is None:
+            # Neither a path nor a URL as it should be: a path that nothing is found at.
+            self.url = b"/" + self.url
+            return
+        host, path = absolute.groups()
+        self.url = path if path.startswith(b"/") else b"/" + path
+        self.headers[:] = [(b"host", host), *((name, value) for name, value in self.headers if name != b"host")]
 
 
-def _check(request: h11.Request) -> None:
-    if request.http_version not in VERSIONS:
-        raise h11.RemoteProtocolError("", error_status_hint=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
-        # h11 takes the chunks and goes on; a proxy that took the length would take our next answer for another's.
-        raise h11.RemoteProtocolError("Content-Length together with Transfer-Encoding")
-
-
-def _in_origin_form(request: h11.Request) -> h11.Request:
-    """Return a request for http://host/path as one for /path with that Host, whatever Host it had (RFC 9112, 3.2.2)."""
-    absolute = _ABSOLUTE.fullmatch(request.target)
-    if absolute is None:
-        return request
-    host, path = absolute.groups()
-    others = [(name, value) for name, value in request.headers if name != b"host"]
-    return h11.Request(
-        method=request.method,
-        target=path if path.startswith(b"/") else b"/" + path,
-        headers=[(b"host", host), *others],
-        http_version=request.http_version,
-    )
+def _refusal(error: httptools.HttpParserError) -> WireError:
+    """Return what to answer to an error of the parser, which names nothing of what was sent."""
+    cause = error.__context__
+    if isinstance(cause, WireError):
+        return cause
+    if _PARSERS_WORD_FOR_VERSIONS in str(error):
+        return WireError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, VERSIONS_SPOKEN)
+    why = "its target cannot be read" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
+    return WireError(HTTPStatus.BAD_REQUEST, f"this is not an HTTP request: {why}")

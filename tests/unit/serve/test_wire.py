@@ -2,6 +2,7 @@
 
 import pytest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -30,7 +31,7 @@ def test_a_length_together_with_chunks_is_a_400_and_the_end(headers: list[bytes]
         sock = dial()
         sock.sendall(POST + b"\r\n".join(headers) + b"\r\n\r\n" + SMUGGLED * 3)
         found = until_closed(sock)
-        assert "together with" in problem_in(found, 400)["detail"]
+        assert "present with" in problem_in(found, 400)["detail"]
         assert found.count(b"HTTP/1.1 ") == 1
         with pytest.raises(ConnectionError):
             trickle(sock, GET)
@@ -72,6 +73,30 @@ def test_a_body_in_crumbs_is_refused() -> None:
         assert b"900 bytes" in answer(sock)
 
 
+@pytest.mark.parametrize("around", [b"1;" + b"x" * 5_000 + b"\r\nx\r\n", b"0\r\n" + b"X: " + b"y" * 600_000])
+def test_a_body_in_too_much_wrapping_is_refused(around: bytes) -> None:
+    """Extensions of chunks and trailers are not kept, and have an end."""
+    with listening() as dial:
+        sock = dial()
+        found = b""
+        try:
+            sock.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n" + around * 200)
+        except ConnectionError:  # it was refused long before its end
+            pass
+        else:
+            found = until_closed(sock)
+        if found:
+            assert "around it" in problem_in(found, 400)["detail"]
+
+
+def test_a_trailer_is_no_header() -> None:
+    """Nobody names another host behind the body."""
+    with listening(app=SEEN_WHOLE) as dial:
+        sock = dial()
+        sock.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\nHost: other\r\n\r\n")
+        assert answer(sock).partition(b"\r\n\r\n")[2].startswith(b"['localhost'] four")
+
+
 @pytest.mark.parametrize("version", [b"0.9", b"1.2", b"2.0", b"3.0"])
 def test_another_version_of_http_is_a_505(version: bytes) -> None:
     """It is said which there are."""
@@ -96,6 +121,13 @@ async def seen(request: Request) -> Response:
     return PlainTextResponse(f"{request.headers.getlist('host')} {request.url.path} {request.url.query} quick")
 
 
+async def seen_whole(request: Request) -> Response:
+    """Answer with the body, and with the host once the body is there."""
+    body = (await request.body()).decode()
+    return PlainTextResponse(f"{Headers(scope=request.scope).getlist('host')} {body} quick")
+
+
+SEEN_WHOLE = Starlette(routes=[Route("/{path:path}", seen_whole, methods=["POST"])])
 SEEN = Starlette(routes=[Route("/{path:path}", seen)])
 
 
