@@ -123,6 +123,12 @@ class Observer:
     def swapped(self, outcome: str) -> None:
         """The server tried to take over a new checkpoint, with one of SWAP_OUTCOMES."""
 
+    def pinned(self, *, is_pinned: bool) -> None:
+        """Whether the server is held at a checkpoint, whatever is published."""
+
+    def batched(self, instances: int) -> None:
+        """One forward pass answered so many instances, of one request or several."""
+
     def request_began(self) -> None:
         """A request entered the server."""
 

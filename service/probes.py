@@ -9,6 +9,7 @@ from http import HTTPStatus
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -52,7 +53,8 @@ def probe_routes(registry: CollectorRegistry, *, ready: Check, alive: Check = al
             encode, media_type = choose_encoder(request.headers.get("accept", ""))
         except (TypeError, ValueError):  # it believes any version that it is told
             encode, media_type = choose_encoder("")
-        return Response(encode(registry), headers={"Content-Type": media_type})
+        text = await run_in_threadpool(encode, registry)  # thousands of lines: the event loop is not to wait for them
+        return Response(text, headers={"Content-Type": media_type})
 
     async def healthz(_: Request) -> Response:
         return _answer(alive(), "alive")

@@ -11,7 +11,13 @@ from prometheus_client.registry import Collector
 from service.metrics.prometheus import PrometheusObserver, each
 from service.observer import SWAP_OUTCOMES
 
-REQUEST_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+REQUEST_BUCKETS = (
+    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Close together where small models answer, so that a quantile read off them is worth something."""
+
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096, 16_384)
 
 
 class ServerObserver(PrometheusObserver):
@@ -24,6 +30,7 @@ class ServerObserver(PrometheusObserver):
         self._swaps = self._counter(
             "freshet_swaps", "Attempts to serve a new checkpoint.", "outcome", known=each(SWAP_OUTCOMES)
         )
+        self._pinned = self._gauge("freshet_pinned", "1 while a pin holds the server at a checkpoint, else 0.")
         self._requests = self._histogram(
             "freshet_request_duration_seconds",
             "Time from a request's arrival to the end of its answer.",
@@ -32,6 +39,9 @@ class ServerObserver(PrometheusObserver):
             buckets=REQUEST_BUCKETS,
             known=[(route, str(status)) for route, status in answers],
         )
+        self._batches = self._histogram(
+            "freshet_batch_instances", "Instances that one forward pass answered.", buckets=BATCH_BUCKETS
+        )
         self._in_flight = self._gauge("freshet_requests_in_flight", "Requests being answered, this scrape included.")
 
     def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
@@ -39,6 +49,12 @@ class ServerObserver(PrometheusObserver):
 
     def swapped(self, outcome: str) -> None:
         self._swaps.labels(outcome).inc()
+
+    def pinned(self, *, is_pinned: bool) -> None:
+        self._pinned.set(is_pinned)
+
+    def batched(self, instances: int) -> None:
+        self._batches.observe(instances)
 
     def request_began(self) -> None:
         self._in_flight.inc()

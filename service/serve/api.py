@@ -10,6 +10,7 @@ from service import __version__
 from service.observer import Observer
 from service.serve import description, events, inspection, predictions
 from service.serve.access import SCHEME
+from service.serve.batching import Batcher
 from service.serve.bounds import ANYWHERE, BoundedHead
 from service.serve.description import add_description_routes
 from service.serve.events import EventDesk, add_events_route
@@ -95,7 +96,8 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.tokens = Tokens(settings.serve.tokens_file)
-    add_prediction_route(app, settings, predictor)
+    app.state.batcher = batcher = Batcher(settings.serve, observer)
+    add_prediction_route(app, settings, predictor, batcher)
     add_events_route(app, settings, desk)
     add_inspection_routes(app, settings, store, predictor)
     add_description_routes(app)

@@ -1,12 +1,12 @@
 """Turns the instances of a request into a model's columns, or says of every field what is wrong with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 
-from service.model.features import Fault, FeatureColumns
+from service.model.features import Fault
 from service.model.learned import LearnedModel
 from service.model.vocabulary import UNKNOWN
 from service.records import FloatArray, IntArray
@@ -17,7 +17,7 @@ MAX_ERRORS = 100
 
 
 def encode_instances(model: LearnedModel, instances: Sequence[Any]) -> tuple[FloatArray, IntArray, list[list[str]]]:
-    """Return numbers [n, width], codes [n, categorical], and each instance's warnings.
+    """Return numbers [n, width], codes [n, categorical], and each instance's warnings, none if no one has any.
 
     A value that the model never saw in a categorical feature is a warning. Raises ProblemError 422, which names up to
     MAX_ERRORS faults.
@@ -35,9 +35,10 @@ def encode_instances(model: LearnedModel, instances: Sequence[Any]) -> tuple[Flo
             f"{named[0].detail}, and {len(named) - 1} more{more}" if named[1:] else named[0].detail,
             errors=named,
         )
-    numbers, texts = model.columns.columns([model.columns.row(instance) for instance in instances])
+    rows = [model.columns.row(instance) for instance in instances]
+    numbers, texts = model.columns.columns(rows)
     codes = model.categories.encode(texts, grow=False, rows=len(instances))
-    return numbers, codes, _warnings(model.columns, codes, instances)
+    return numbers, codes, warnings_of(model, codes, rows)
 
 
 def _field_error(index: int, fault: Fault) -> FieldError:
@@ -45,10 +46,17 @@ def _field_error(index: int, fault: Fault) -> FieldError:
     return FieldError(pointer("instances", index, *steps), fault.detail)
 
 
-def _warnings(columns: FeatureColumns, codes: IntArray, instances: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    warnings: list[list[str]] = [[] for _ in instances]
+def warnings_of(model: LearnedModel, codes: IntArray, rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Return what each of the ``rows`` is to be warned of, given its codes [n, categorical]; empty if nobody is.
+
+    A row holds the values of the model's features in their order.
+    """
+    if UNKNOWN not in codes:
+        return []
+    columns = model.columns
+    warnings: list[list[str]] = [[] for _ in rows]
+    first = len(columns.names) - len(columns.categorical)
     for row, column in np.argwhere(codes == UNKNOWN).tolist():
-        name = columns.categorical[column]
-        value = clipped(instances[row][name])
+        name, value = columns.categorical[column], clipped(rows[row][first + column])
         warnings[row].append(f"{name} has the value {value!r}, which the model has not learnt; it counts as unknown")
     return warnings

@@ -2,13 +2,12 @@
 
 import asyncio
 import re
+import secrets
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +16,8 @@ from service.serve.problems import CLIENT_CLOSED_REQUEST, REQUEST_ID, clipped, p
 
 UNKNOWN_ROUTE = "unknown"
 RETRY_AFTER_SECONDS = 2
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+NO_STORE = (b"cache-control", b"no-store")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,7 @@ class Watched:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                self._dress(MutableHeaders(scope=message), request_id)
+                message["headers"] = self._dressed(message.get("headers", ()), request_id)
             await send(message)
 
         self._observer.request_began()
@@ -86,17 +87,24 @@ class Watched:
                 self._observer.request_ended(route, answered, elapsed)
                 log.debug("request", method=scope["method"], route=route, status=answered, seconds=round(elapsed, 6))
 
-    def _dress(self, headers: MutableHeaders, request_id: str) -> None:
-        headers["X-Request-ID"] = request_id
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers.setdefault("Cache-Control", "no-store")  # the next answer may come from another model
+    def _dressed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+        dressed = [*headers, (b"x-request-id", request_id.encode("ascii")), NO_SNIFFING]
+        if not any(name == b"cache-control" for name, _ in dressed):
+            dressed.append(NO_STORE)  # the next answer may come from another model
         if self._closing():
-            headers["Connection"] = "close"
+            dressed = [header for header in dressed if header[0] != b"connection"]
+            dressed.append((b"connection", b"close"))
+        return dressed
 
 
 def _request_id(scope: Scope) -> str:
-    sent = Headers(scope=scope).get("x-request-id", "")
-    return sent if _SANE_ID.fullmatch(sent) else uuid.uuid4().hex
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            sent = value.decode("latin-1")
+            if _SANE_ID.fullmatch(sent):
+                return str(sent)
+            break
+    return secrets.token_hex(16)
 
 
 def _route(scope: Scope) -> str:

@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request
-from starlette.responses import Response
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
+from service.model.learned import LearnedModel
+from service.records import FloatArray, IntArray
+from service.serve.batching import Batcher
 from service.serve.body import list_in, read_body
 from service.serve.bounds import Places
-from service.serve.predictor import Predictor, Serving, predict
+from service.serve.instances import encode_instances, warnings_of
+from service.serve.predictor import Predictor, Serving, answers
 from service.serve.problems import ProblemError, documented
+from service.serve.reader import InstanceReader
+from service.serve.routes import AsgiRoute
 from service.serve.schemas import PredictAnswer, predict_body
 from service.serve.threads import in_thread
 from service.settings import Settings
@@ -20,60 +25,89 @@ from service.settings import Settings
 PATH = "/v1/predict"
 STATUSES = (200, 400, 408, 413, 415, 422, 500, 503)
 
-INLINE_INSTANCES = 256
 INLINE_BYTES = 64 * 2**10
-"""Up to here a request is answered on the event loop, in a millisecond or two: less than a thread would add."""
+"""Up to here a body is read on the event loop, in a millisecond or so: less than a thread would add."""
 
 THREADS = 2
-"""For the others; more would only take turns with one another, and with the event loop."""
+"""For larger bodies; more would only take turns with one another, and with the event loop."""
 
 RETRY_AFTER_SECONDS = 2
 
+Warnings = Sequence[Sequence[str]]
 
-def add_prediction_route(app: FastAPI, settings: Settings, predictor: Predictor) -> None:
+
+def add_prediction_route(app: FastAPI, settings: Settings, predictor: Predictor, batcher: Batcher) -> None:
     """Add the route that answers from ``predictor.current``."""
-    # Threads of its own, so that nobody who waits for a disk or a broker can use them up.
-    threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="predict")
-    places = Places(settings.serve.max_in_flight, "serve.max_in_flight", retry_after_seconds=RETRY_AFTER_SECONDS)
 
-    async def predict_instances(request: Request) -> Response:
+    async def predict_instances() -> PredictAnswer:
         """Predict the label of each instance; all of a request's answers come from one checkpoint."""
-        with places.one():
-            body = await read_body(request, settings.serve)
-            if len(body) > INLINE_BYTES:
-                answer = await in_thread(threads, _answer_body, body)
-            else:
-                instances = list_in(body, "instances", settings)
-                serving = _serving()
-                if len(instances) <= INLINE_INSTANCES:
-                    answer = _answer(serving, instances)
-                else:
-                    answer = await in_thread(threads, _answer, serving, instances)
-        return Response(answer, media_type="application/json")
+        raise NotImplementedError  # described here, answered by the endpoint
 
-    def _answer_body(body: bytes) -> bytes:
-        return _answer(_serving(), list_in(body, "instances", settings))
-
-    def _serving() -> Serving:
-        """Return what serves now: the one reference that a request uses to its end."""
-        serving = predictor.current
-        if serving is None:
-            detail = f"there is no model yet: {predictor.ready()}"
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_seconds=RETRY_AFTER_SECONDS)
-        return serving
-
-    app.add_api_route(
-        PATH,
-        predict_instances,
-        methods=["POST"],
-        response_model=PredictAnswer,
-        responses=documented(STATUSES),
-        openapi_extra=predict_body(settings),
-        tags=["predictions"],
+    app.router.routes.append(
+        AsgiRoute(
+            PATH,
+            predict_instances,
+            PredictEndpoint(settings, predictor, batcher),
+            methods=["POST"],
+            response_model=PredictAnswer,
+            responses=documented(STATUSES),
+            openapi_extra=predict_body(settings),
+            tags=["predictions"],
+        )
     )
 
 
-def _answer(serving: Serving, instances: Sequence[Any]) -> bytes:
-    predictions = predict(serving.model, instances)
+class PredictEndpoint:
+    """Answers predictions as a bare ASGI application: FastAPI's own way of a request costs more than the answer."""
+
+    def __init__(self, settings: Settings, predictor: Predictor, batcher: Batcher) -> None:
+        self._settings = settings
+        self._predictor = predictor
+        self._batcher = batcher
+        self._reader = InstanceReader(settings.schema_, settings.serve.max_instances)
+        # Threads of its own, so that nobody who waits for a disk or a broker can use them up.
+        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="read")
+        key = "serve.max_in_flight"
+        self._places = Places(settings.serve.max_in_flight, key, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (the ASGI protocol); raises ProblemError."""
+        with self._places.one():
+            body = await read_body(scope, receive, self._settings.serve)
+            serving = self._serving()
+            if len(body) <= INLINE_BYTES:
+                numbers, codes, warnings = self._read(body, serving.model)
+            else:
+                numbers, codes, warnings = await in_thread(self._threads, self._read, body, serving.model)
+            outputs = await self._batcher.outputs(serving, numbers, codes)
+            if len(outputs) <= serving.inline_rows:
+                answer = _encode(serving, outputs, warnings)
+            else:
+                answer = await in_thread(self._threads, _encode, serving, outputs, warnings)
+        headers = [(b"content-length", b"%d" % len(answer)), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    def _read(self, body: bytes, model: LearnedModel) -> tuple[FloatArray, IntArray, Warnings]:
+        """Return what a body asks for: numbers, codes, and what each instance is to be warned of."""
+        reader = self._reader
+        if model.encoder.schema != reader.schema:
+            self._reader = reader = InstanceReader(model.encoder.schema, self._settings.serve.max_instances)
+        read = reader.read(body, model)
+        if read is None:
+            return encode_instances(model, list_in(body, "instances", self._settings, unique_keys=True))
+        return read.numbers, read.codes, warnings_of(model, read.codes, read.rows)
+
+    def _serving(self) -> Serving:
+        """Return what serves now: the one reference that a request uses to its end."""
+        serving = self._predictor.current
+        if serving is None:
+            detail = f"there is no model yet: {self._predictor.ready()}"
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_seconds=RETRY_AFTER_SECONDS)
+        return serving
+
+
+def _encode(serving: Serving, outputs: FloatArray, warnings: Warnings) -> bytes:
+    predictions = answers(serving.model, outputs, warnings)
     checkpoint = {"id": serving.checkpoint_id, "trained_until": serving.manifest.trained_until}
     return msgspec.json.encode({"predictions": predictions, "checkpoint": checkpoint})

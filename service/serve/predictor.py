@@ -1,8 +1,8 @@
 """The model that answers: one reference, taken once by each request and replaced as a whole by the watcher."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -10,21 +10,29 @@ import numpy as np
 
 from service.model.learned import LearnedModel
 from service.records import FloatArray
-from service.serve.instances import MAX_ERRORS, encode_instances
-from service.serve.problems import FieldError, ProblemError, pointer
 from service.store.manifest import Manifest
 
 Prediction = dict[str, Any]
 
+INLINE_SECONDS = 0.005
+"""What is answered within this time is answered on the event loop: a thread would add as much."""
+
+INLINE_ROWS = (256, 64, 16, 1)
+"""How many instances may be answered there at most: the first of these numbers that is quick enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One checkpoint ready to answer; ``since_seconds`` is the Unix time from which it does."""
+    """One checkpoint ready to answer; ``since_seconds`` is the Unix time from which it does.
+
+    Up to ``inline_rows`` instances take it so briefly that the event loop need not be spared; 0 if even one is slow.
+    """
 
     checkpoint_id: str
     manifest: Manifest
     model: LearnedModel
     since_seconds: float
+    inline_rows: int = INLINE_ROWS[0]
 
 
 class Predictor:
@@ -42,53 +50,47 @@ class Predictor:
         return None if self.current is not None else self.trouble or "no checkpoint has been read yet"
 
 
-def predict(model: LearnedModel, instances: Sequence[Any]) -> list[Prediction]:
-    """Return for each instance its label, its scores and, if there are any, its warnings.
+def warm_up(model: LearnedModel) -> int:
+    """Answer a few times beside the running service, so that no request pays for a first time.
 
-    Classification: ``label`` is the likeliest label, ``scores`` every label's probability. Regression: ``label`` is the
-    value itself, ``scores`` is ``{"value": it}``. Raises ProblemError 422.
+    Returns how many instances may be answered on the event loop. Raises ValueError if the answer is no number, or
+    cannot be written as JSON.
     """
-    numbers, codes, warnings = encode_instances(model, instances)
-    with np.errstate(over="ignore", invalid="ignore"):  # of absurd numbers, refused below
-        outputs = model.predict(numbers, codes)
-    _refuse_overflow(outputs)
-    answers = _answers(model, outputs)
-    for answer, said in zip(answers, warnings, strict=True):
-        if said:
-            answer["warnings"] = said
-    return answers
-
-
-def warm_up(model: LearnedModel) -> None:
-    """Answer once beside the running service, so that no request pays for a first time.
-
-    Raises ValueError if the answer is no number, or cannot be written as JSON.
-    """
-    numbers = np.zeros((1, model.columns.width))
-    codes = np.zeros((1, len(model.columns.categorical)), dtype=np.int64)
-    outputs = model.predict(numbers, codes)
+    outputs, _ = _timed(model, 1)
     if not np.isfinite(outputs).all():
         message = "its weights give NaN or infinity"
         raise ValueError(message)
-    msgspec.json.encode(_answers(model, outputs))
+    msgspec.json.encode(answers(model, outputs))
+    return next((rows for rows in INLINE_ROWS if _quick(model, rows)), 0)
 
 
-def _refuse_overflow(outputs: FloatArray) -> None:
-    overflowed = np.flatnonzero(~np.isfinite(outputs).all(axis=1)).tolist()
-    if overflowed:
-        detail = "the model has no finite answer for these values"
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            detail,
-            errors=[FieldError(pointer("instances", index), detail) for index in overflowed[:MAX_ERRORS]],
-        )
+def answers(model: LearnedModel, outputs: FloatArray, warnings: Sequence[Sequence[str]] = ()) -> list[Prediction]:
+    """Return for each row of outputs its label, its scores and, if there are any, its warnings.
 
-
-def _answers(model: LearnedModel, outputs: FloatArray) -> list[Prediction]:
+    Classification: ``label`` is the likeliest label, ``scores`` every label's probability. Regression: ``label`` is the
+    value itself, ``scores`` is ``{"value": it}``.
+    """
     if model.task == "regression":
-        return [{"label": value, "scores": {"value": value}} for value in outputs[:, 0].tolist()]
-    likeliest = outputs.argmax(axis=1).tolist()
-    return [
-        {"label": model.labels[best], "scores": dict(zip(model.labels, row, strict=True))}
-        for best, row in zip(likeliest, outputs.tolist(), strict=True)
-    ]
+        said: list[Prediction] = [{"label": value, "scores": {"value": value}} for value in outputs[:, 0].tolist()]
+    else:
+        labels = model.labels
+        said = [
+            {"label": labels[row.index(max(row))], "scores": dict(zip(labels, row, strict=True))}
+            for row in outputs.tolist()
+        ]
+    for answer, warned in zip(said, warnings, strict=False):
+        if warned:
+            answer["warnings"] = warned
+    return said
+
+
+def _quick(model: LearnedModel, rows: int) -> bool:
+    """Tell whether so many are answered in time; the better of two tries, since others may want the processor, too."""
+    return any(_timed(model, rows)[1] <= INLINE_SECONDS for _ in range(2))
+
+
+def _timed(model: LearnedModel, rows: int) -> tuple[FloatArray, float]:
+    numbers = np.zeros((rows, model.columns.width))
+    codes = np.zeros((rows, len(model.columns.categorical)), dtype=np.int64)
+    began = time.perf_counter()
+    return model.predict(numbers, codes), time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Follows the store's pointer: reads, verifies and warms up a new checkpoint beside the running one, then swaps.
+"""Follows the store's pin or pointer: reads, verifies and warms up a new checkpoint beside the running one, then swaps.
 
 Whatever is wrong with a new checkpoint, or with the store, the one before it goes on serving.
 """
@@ -6,6 +6,7 @@ Whatever is wrong with a new checkpoint, or with the store, the one before it go
 import math
 import threading
 import time
+from typing import NamedTuple
 
 import structlog
 
@@ -18,9 +19,24 @@ from service.settings import Network, Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.clock import utc_seconds
 from service.store.fingerprint import difference, model_values_of
-from service.store.pointer import Pointer
+from service.store.pin import PIN, Pin, read_pin
+from service.store.pointer import LATEST, Pointer
 
 NOTHING_YET = "no checkpoint has been published yet; the first round of training or `freshet pretrain` makes one"
+
+Built = tuple[LearnedModel, int]
+"""A model, and how many instances the event loop may let it answer."""
+
+
+class Unreadable(NamedTuple):
+    """A file that should name what serves, and what is wrong with it."""
+
+    name: str
+    problem: str
+
+
+Target = Pin | Pointer | Unreadable | None
+"""What is to be served: what is pinned, else what is pointed to; None before the first publication."""
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +44,7 @@ log = structlog.get_logger(__name__)
 class Watcher:
     """A thread that keeps ``predictor.current`` at the store's latest sound checkpoint.
 
-    ``predictor.trouble`` says in one line why that is not what the pointer names, None if it is.
+    ``predictor.trouble`` says in one line why that is not what pin or pointer names, None if it is.
     """
 
     def __init__(self, settings: Settings, store: CheckpointStore, predictor: Predictor, observer: Observer) -> None:
@@ -36,9 +52,9 @@ class Watcher:
         self._store = store
         self._predictor = predictor
         self._observer = observer
-        self._settled: Pointer | str | None = None
+        self._settled: Target = None
         self._trouble_with_settled: str | None = NOTHING_YET
-        self._followed: Pointer | str | None = None
+        self._followed: Target = None
         self._passed_over: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
@@ -59,7 +75,7 @@ class Watcher:
         return None if self._thread.is_alive() else "the watcher's thread has ended: new checkpoints go unseen"
 
     def look(self) -> None:
-        """Look at the pointer, and serve what it names if that is new."""
+        """Look at pin and pointer, and serve what they name if that is new."""
         try:
             target = self._target()
             if target != self._settled:
@@ -79,47 +95,70 @@ class Watcher:
         while not self._stopping.wait(self._settings.serve.watch_seconds):
             self.look()
 
-    def _target(self) -> Pointer | str | None:
-        """Return the pointer, None if there is none yet, or in words why it cannot be understood."""
+    def _target(self) -> Target:
+        """Return the pin if there is one, else the pointer; None if there is neither yet."""
+        name = PIN
         try:
+            pin = read_pin(self._settings.store.path)
+            if pin is not None:
+                return pin
+            name = LATEST
             return self._store.latest()
         except CheckpointDamagedError as error:
-            return str(error)
+            return Unreadable(name, str(error))
 
-    def _follow(self, target: Pointer | str | None) -> str | None:
+    def _follow(self, target: Target) -> str | None:
         """Serve what the target names; return why not, if not."""
         if target != self._followed:
             self._passed_over.clear()
             self._followed = target
+            self._observer.pinned(is_pinned=isinstance(target, Pin) or getattr(target, "name", LATEST) == PIN)
         if target is None:
             return NOTHING_YET
+        if isinstance(target, Pin):
+            return self._follow_pin(target)
         if self._predictor.current is None:
             self._serve_newest_sound()
-        if isinstance(target, str):
-            self._pass_over("latest", CheckpointDamagedError(target))
+        if isinstance(target, Unreadable):
+            self._pass_over(target.name, CheckpointDamagedError(target.problem))
         elif self._predictor.current is None or target.id != self._predictor.current.checkpoint_id:
             self._serve(target.id)
         return next(iter(self._passed_over.values()), None)
 
+    def _follow_pin(self, pin: Pin) -> str | None:
+        """Serve what is pinned, else go on with what serves, and only at the start with another one."""
+        missing = None
+        if self._predictor.current is None or pin.id != self._predictor.current.checkpoint_id:
+            try:
+                self._serve(pin.id)
+            except CheckpointMissingError as error:  # deleted by hand, or not yet visible: told again below
+                missing = f"{pin.id} is pinned and not there: {error}"
+        problem = next(iter(self._passed_over.values()), None)
+        if self._predictor.current is None:
+            self._serve_newest_sound()
+        if missing is not None:
+            raise CheckpointMissingError(missing)
+        return problem and f"{pin.id} is pinned and cannot be served: {problem}"
+
     def _serve_newest_sound(self) -> None:
         """At the start an older checkpoint is better than none, whether the newer ones are damaged or unusable."""
-        built: list[LearnedModel] = []
+        built: list[Built] = []
         checkpoint = self._store.newest_sound(self._pass_over, check=lambda found: built.append(self._build(found)))
         if checkpoint is not None:
-            self._swap_to(checkpoint, built[-1])
+            self._swap_to(checkpoint, *built[-1])
 
     def _serve(self, checkpoint_id: str) -> None:
         try:
             checkpoint = self._store.read(checkpoint_id)
-            model = self._build(checkpoint)
+            built = self._build(checkpoint)
         except (StoreUnavailableError, CheckpointMissingError):
             raise
         except StoreError as error:
             self._pass_over(checkpoint_id, error)
         else:
-            self._swap_to(checkpoint, model)
+            self._swap_to(checkpoint, *built)
 
-    def _swap_to(self, checkpoint: Checkpoint, model: LearnedModel) -> None:
+    def _swap_to(self, checkpoint: Checkpoint, model: LearnedModel, inline_rows: int) -> None:
         manifest = checkpoint.manifest
         if model.columns.names != FeatureColumns(self._settings.schema_).names:
             log.warning(
@@ -128,12 +167,12 @@ class Watcher:
                 features=", ".join(model.columns.names),
             )
         until = manifest.trained_until
-        self._predictor.current = Serving(manifest.id, manifest, model, time.time())
+        self._predictor.current = Serving(manifest.id, manifest, model, time.time(), inline_rows)
         self._observer.serving(manifest.id, utc_seconds(manifest.created_at), utc_seconds(until) if until else math.nan)
         self._observer.swapped("swapped")
         log.info("checkpoint serves", checkpoint=manifest.id, round=manifest.round, trained_until=until)
 
-    def _build(self, checkpoint: Checkpoint) -> LearnedModel:
+    def _build(self, checkpoint: Checkpoint) -> Built:
         """Return a checkpoint's model, warmed up; raises StoreError if there is none to be had of it."""
         try:
             network = Network.model_validate(checkpoint.encoder["network"])
@@ -141,12 +180,12 @@ class Watcher:
             if network.module is not None or own.module is not None:
                 _require_same(network, own)
             model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
-            warm_up(model)
+            inline_rows = warm_up(model)
         except Exception as error:
             # Sound by its digest, yet made by a program that we do not know.
             what = str(error) or type(error).__name__
             raise StoreError(f"checkpoint {checkpoint.manifest.id} cannot be built: {what}") from error
-        return model
+        return model, inline_rows
 
     def _pass_over(self, checkpoint_id: str, error: StoreError) -> None:
         if checkpoint_id not in self._passed_over:

@@ -25,6 +25,15 @@ class Serve(Section):
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         256, description="most predictions under way at once; more are answered 503"
     )
+    max_queue_instances: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
+        100_000, description="most instances that wait for their answer at once; requests beyond are answered 503"
+    )
+    max_batch_instances: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1_024, description="most instances of several requests that are answered by one forward pass"
+    )
+    batch_wait_seconds: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="time that a request waits for others to share its forward pass; 0 takes those already there"
+    )
     max_events_in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         32, description="most requests with events under way at once; more are answered 503"
     )

@@ -15,6 +15,7 @@ from service.store.arrays import Arrays, pack, unpack
 from service.store.canonical import exact_json
 from service.store.files import make_folder, replace_file, store_errors, sweep
 from service.store.manifest import Manifest, age, fresh_id, is_id
+from service.store.pin import read_pin
 from service.store.pointer import Pointer, move_pointer, pointer_lock, read_pointer, succession
 from service.store.sealed import read_manifest, read_sealed, remove_sealed, write_sealed
 
@@ -190,21 +191,24 @@ class CheckpointStore:
     def prune(self, protected: Collection[str] = ()) -> list[str]:
         """Delete old checkpoints and return their ids.
 
-        Kept are the newest ``keep`` whole ones, the protected ones, the one that serves and its predecessor, and the
-        roots of all of these. With a damaged pointer nothing is deleted, for then it is unknown what serves.
+        Kept are the newest ``keep`` whole ones, the protected ones, the one pointed to and its predecessor, the pinned
+        one, and the roots of all of these. With a damaged pointer or pin nothing is deleted, for then it is unknown
+        what serves.
         """
         make_folder(self.path)
         with pointer_lock(self.path):
             try:
-                pointer = self.latest()
+                pointer, pin = self.latest(), read_pin(self.path)
             except CheckpointDamagedError as error:
-                _warn("latest", error)
+                _log.warning("old checkpoints stay", problem=str(error))
                 return []
             entries = [self._entry(known) for known in self._ids()]
             whole = [entry.id for entry in entries if entry.manifest]
             kept = {*whole[: self.keep], *protected}
             if pointer is not None:
                 kept |= {pointer.id, pointer.previous or pointer.id}
+            if pin is not None:
+                kept.add(pin.id)
             kept |= {entry.manifest.lineage for entry in entries if entry.manifest and entry.id in kept}
             # What is above the newest whole one may be a newer program's: not for this one to judge.
             gone = [e.id for e in entries if e.id not in kept and whole and age(e.id) < age(whole[0])]

@@ -14,6 +14,9 @@ from service.store.manifest import age, is_id
 
 LATEST = "latest"
 
+GATE = "gate"
+"""Who moves the pointer when the trainer does; whoever else did is an operator, whose choice the trainer follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pointer:

@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,14 @@ from service.store.fingerprint import (
 from service.store.journal import DECISIONS, Journal
 from service.store.lease import Lease
 from service.store.manifest import FORMAT_VERSION, DataRange, Following, Manifest
+from service.store.pin import find_pin
+from service.store.pointer import GATE
 from service.store.status import write_status
 from service.trainer.intake import Refused, weight
 from service.trainer.state_store import State, StateStore
 from service.validate.gate import Decision
 
 log = structlog.get_logger(__name__)
-
-GATE = "gate"
-"""Who moves the pointer when the trainer does."""
 
 
 class Publisher:
@@ -158,7 +158,9 @@ class Publisher:
 
         Returns the checkpoint that an operator has promoted meanwhile, None if ``champion`` still stands.
         """
-        write_status(self._settings.store.path, status)
+        pin, _ = find_pin(self._settings.store.path)
+        # Learning goes on whatever is pinned; the champion is what would serve were nothing pinned.
+        write_status(self._settings.store.path, {**status, "pinned": asdict(pin) if pin else None})
         pointer = self.checkpoints.latest()
         if pointer is None or pointer.by == GATE or pointer.id == champion:
             return None

@@ -8,8 +8,8 @@ from service.learner.roles import Standing
 from service.learner.state import restore, resume_from
 from service.store.clock import utc_seconds
 from service.store.manifest import age
-from service.store.pointer import Pointer
-from service.trainer.publisher import GATE, Publisher
+from service.store.pointer import GATE, Pointer
+from service.trainer.publisher import Publisher
 
 log = structlog.get_logger(__name__)
 

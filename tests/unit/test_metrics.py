@@ -42,6 +42,7 @@ SERVER = BOTH | {
     "freshet_swaps": "counter",
     "freshet_request_duration_seconds": "histogram",
     "freshet_requests_in_flight": "gauge",
+    "freshet_batch_instances": "histogram",
 }
 BEYOND_THE_CONTRACT = {
     "freshet_positions_gone_events": "counter",

@@ -26,7 +26,7 @@ def test_fitting_instances_become_columns(model: LearnedModel) -> None:
     numbers, codes, warnings = encode_instances(model, [INSTANCE, {"age": 7, "owner": False, "city": None}])
     np.testing.assert_array_equal(numbers, [[41, 1200.5, 1], [7, np.nan, 0]])
     assert codes.tolist() == [[2], [0]]
-    assert warnings == [[], []]
+    assert warnings == []
 
 
 def test_an_unknown_category_is_warned_of_and_counts_as_unknown(model: LearnedModel) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from service.model.learned import LearnedModel
-from service.serve.predictions import INLINE_INSTANCES
-from service.serve.predictor import Predictor, Serving
+from service.serve.predictor import INLINE_ROWS, Predictor, Serving
 from tests.unit.serve.builders import (
     INSTANCE,
     TRAINED_UNTIL,
@@ -53,7 +52,7 @@ def test_a_large_batch_is_answered_like_a_small_one(serving: Callable[..., Servi
     settings = settings_in(tmp_path)
     publish(settings)
     service = serving(settings)
-    instances = [{**INSTANCE, "age": age} for age in range(INLINE_INSTANCES + 1)]
+    instances = [{**INSTANCE, "age": age} for age in range(INLINE_ROWS[0] + 1)]
     large = service.predict(*instances).json()["predictions"]
     small = service.predict(*instances[:3]).json()["predictions"]
     assert [p["scores"]["yes"] for p in large[:3]] == pytest.approx([p["scores"]["yes"] for p in small])
@@ -64,9 +63,9 @@ def test_faults_in_a_large_batch_are_named_too(serving: Callable[..., Service], 
     """A problem found in the thread reaches the client."""
     settings = settings_in(tmp_path)
     publish(settings)
-    instances = [INSTANCE] * INLINE_INSTANCES + [{**INSTANCE, "age": None}]
+    instances = [INSTANCE] * INLINE_ROWS[0] + [{**INSTANCE, "age": None}]
     problem = problem_of(serving(settings).predict(*instances), 422)
-    assert problem["errors"] == [{"pointer": f"/instances/{INLINE_INSTANCES}/age", "detail": "age is missing"}]
+    assert problem["errors"] == [{"pointer": f"/instances/{INLINE_ROWS[0]}/age", "detail": "age is missing"}]
 
 
 def test_an_unknown_category_is_answered_with_a_warning(serving: Callable[..., Service], tmp_path: Path) -> None:
@@ -141,9 +140,32 @@ def test_a_bad_body_is_the_clients_fault_and_named(ready: Service, body: bytes, 
     assert problem["errors"][0]["pointer"] == pointer
 
 
-def test_a_repeated_key_means_its_last_value(ready: Service) -> None:
-    """JSON leaves it open; it is no failure."""
-    assert ready.post(b'{"instances": [{"age": 1, "age": 2, "owner": true}]}').status_code == 200
+REPEATED = {
+    "a feature": (b'{"instances": [{"age": 1, "owner": true, "age": 2}]}', "/instances/0/age"),
+    "its escaped form": (b'{"instances": [{"age": 1, "owner": true, "\\u0061ge": 2}]}', "/instances/0/age"),
+    "of the second instance": (
+        b'{"instances": [{"age": 1, "owner": true, "city": "a:b"}, {"age": 1, "owner": true, "owner": true}]}',
+        "/instances/1/owner",
+    ),
+    "the list": (b'{"instances": [{"age": 1, "owner": true}], "instances": [{"age": 1, "owner": true}]}', "/instances"),
+    "hidden by an escape": (
+        b'{"instances": [{"age": 1, "owner": true, "age": 2, "city": "\\u003a"}]}',
+        "/instances/0/age",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "pointer"), REPEATED.values(), ids=REPEATED)
+def test_a_key_that_comes_twice_is_named(ready: Service, body: bytes, pointer: str) -> None:
+    """Nobody can know which of its values was meant."""
+    problem = problem_of(ready.post(body), 422)
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+def test_colons_in_texts_are_no_keys(ready: Service) -> None:
+    """A category may be a time of day, or an address."""
+    instances = [{**INSTANCE, "city": city} for city in ("12:30:00", "http://a:1", "\\:", ":")]
+    assert ready.predict(*instances).status_code == 200
 
 
 @pytest.mark.parametrize("media_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])

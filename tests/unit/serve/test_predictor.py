@@ -1,14 +1,16 @@
 """What a model answers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from service.model.encoder import Encoder
 from service.model.learned import LearnedModel, build_network
-from service.serve.predictor import Predictor, predict, warm_up
-from service.serve.problems import ProblemError
+from service.serve import predictor
+from service.serve.instances import encode_instances
+from service.serve.predictor import INLINE_ROWS, Prediction, Predictor, answers, warm_up
 from tests.unit.serve.builders import INSTANCE, checkpoint_of, encoder_of, settings_in
 
 
@@ -16,6 +18,12 @@ def model_for(folder: Path, *, spoilt: bool = False, **settings: object) -> Lear
     """Return a small model."""
     checkpoint = checkpoint_of(settings_in(folder, **settings), "000001-00000000", spoilt=spoilt)  # type: ignore[arg-type]
     return LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
+
+
+def predict(model: LearnedModel, instances: list[dict[str, Any]]) -> list[Prediction]:
+    """Return what a model says of instances."""
+    numbers, codes, warnings = encode_instances(model, instances)
+    return answers(model, model.predict(numbers, codes), warnings)
 
 
 def test_a_classifier_answers_with_the_likeliest_label_and_all_probabilities(tmp_path: Path) -> None:
@@ -53,11 +61,15 @@ def test_absurd_numbers_are_answered(tmp_path: Path) -> None:
     assert sum(answer["scores"].values()) == pytest.approx(1)
 
 
-def test_an_answer_that_is_no_number_names_its_instance(tmp_path: Path) -> None:
-    """A model that overflows is a 422 that says for which instance, never NaN in JSON."""
-    with pytest.raises(ProblemError) as caught:
-        predict(model_for(tmp_path, spoilt=True), [INSTANCE, INSTANCE])
-    assert [error.pointer for error in caught.value.errors] == ["/instances/0", "/instances/1"]
+def test_a_quick_model_may_be_asked_on_the_event_loop_and_a_slow_one_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warm-up finds out for how many instances."""
+    model = model_for(tmp_path)
+    monkeypatch.setattr(predictor, "INLINE_SECONDS", 60.0)
+    assert warm_up(model) == INLINE_ROWS[0]
+    monkeypatch.setattr(predictor, "INLINE_SECONDS", 0.0)
+    assert warm_up(model) == 0
 
 
 def test_a_model_of_nan_does_not_pass_the_warm_up(tmp_path: Path) -> None:
@@ -76,6 +88,6 @@ def test_labels_that_json_cannot_hold_do_not_pass_the_warm_up(tmp_path: Path) ->
 
 def test_nothing_serves_at_first() -> None:
     """A new predictor is not ready and says why."""
-    predictor = Predictor()
-    assert predictor.current is None
-    assert predictor.ready() == "no checkpoint has been read yet"
+    empty = Predictor()
+    assert empty.current is None
+    assert empty.ready() == "no checkpoint has been read yet"

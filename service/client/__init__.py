@@ -1,0 +1,79 @@
+"""A typed client of Freshet's HTTP interface; it stands alone and needs httpx and msgspec only.
+
+    from service.client import Client
+
+    with Client("http://127.0.0.1:8000") as client:
+        answer = client.predict([{"amount": 120.5, "country": "NZ", "returning": True}])
+        print(answer.predictions[0].label, answer.checkpoint.id)
+
+``AsyncClient`` has the same methods to be awaited. Errors: ``service.client.errors`` draws their tree.
+"""
+
+try:
+    import httpx as _httpx  # noqa: F401 - to say what is missing, before the modules below ask for it
+except ModuleNotFoundError as error:
+    if error.name != "httpx":
+        raise
+    raise ModuleNotFoundError(
+        "service.client needs httpx: install freshet[client], or httpx itself", name="httpx"
+    ) from None
+
+from service.client.answers import (
+    Answered,
+    CheckpointEntry,
+    CheckpointName,
+    Event,
+    EventsAnswer,
+    Health,
+    Manifest,
+    PredictAnswer,
+    Prediction,
+    RejectedEvent,
+    StatusAnswer,
+)
+from service.client.attempts import Retries
+from service.client.awaiting import AsyncClient
+from service.client.blocking import Client
+from service.client.errors import (
+    FieldFault,
+    FreshetClientError,
+    FreshetHTTPError,
+    InvalidRequestError,
+    NoAnswerError,
+    NotAllowedError,
+    NotFoundError,
+    ServerError,
+    TooLargeError,
+    UnavailableError,
+    UnreadableAnswerError,
+    UnsendableError,
+)
+
+__all__ = [
+    "Answered",
+    "AsyncClient",
+    "CheckpointEntry",
+    "CheckpointName",
+    "Client",
+    "Event",
+    "EventsAnswer",
+    "FieldFault",
+    "FreshetClientError",
+    "FreshetHTTPError",
+    "Health",
+    "InvalidRequestError",
+    "Manifest",
+    "NoAnswerError",
+    "NotAllowedError",
+    "NotFoundError",
+    "PredictAnswer",
+    "Prediction",
+    "RejectedEvent",
+    "Retries",
+    "ServerError",
+    "StatusAnswer",
+    "TooLargeError",
+    "UnavailableError",
+    "UnreadableAnswerError",
+    "UnsendableError",
+]

@@ -1,0 +1,155 @@
+"""What the server answers, typed. A key that a newer server adds is passed over."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class CheckpointName(msgspec.Struct, frozen=True):
+    """Which checkpoint answered; ``trained_until`` is the time of the newest event that it was trained on."""
+
+    id: str
+    trained_until: datetime | None = None
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """What the model says of one instance.
+
+    ``label`` is the likeliest label, ``scores`` every label's probability; for a regression the value itself, and
+    ``{"value": it}``. ``warnings`` tell what the model has never seen.
+    """
+
+    label: str | float
+    scores: dict[str, float]
+    warnings: tuple[str, ...] = ()
+
+
+class PredictAnswer(msgspec.Struct, frozen=True):
+    """Predictions in the order of the instances, all of them by one checkpoint."""
+
+    predictions: tuple[Prediction, ...]
+    checkpoint: CheckpointName
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
+
+
+class Answered(NamedTuple):
+    """One of many predictions, and the checkpoint that it came from."""
+
+    prediction: Prediction
+    checkpoint: CheckpointName
+
+
+class RejectedEvent(msgspec.Struct, frozen=True):
+    """An event that did not fit: its place among those sent, and why; the server has dead-lettered it."""
+
+    index: int
+    reason: str
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """What became of events; the accepted ones are durable."""
+
+    accepted: int
+    rejected: tuple[RejectedEvent, ...] = ()
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One labelled event to send.
+
+    ``ts`` is when it happened: an aware datetime, epoch milliseconds, or RFC 3339; without it, when it arrived.
+    """
+
+    features: dict[str, Any]
+    label: Any
+    id: str | None = None
+    ts: datetime | float | str | None = None
+
+
+class ServingStatus(msgspec.Struct, frozen=True):
+    """The checkpoint that this server answers from; ``labels`` are empty for a regression."""
+
+    id: str
+    since: datetime
+    round: int
+    created_at: datetime
+    trained_until: datetime | None
+    labels: tuple[str, ...]
+
+
+class Latest(msgspec.Struct, frozen=True):
+    """Where the store's pointer stands, and who moved it there."""
+
+    id: str
+    previous: str | None
+    at: datetime
+    by: str
+    reason: str
+
+
+class StatusAnswer(msgspec.Struct, frozen=True):
+    """How the server and its trainer fare; ``trainer`` is what the trainer last wrote of itself."""
+
+    task: str
+    model_name: str
+    version: str
+    serving: ServingStatus | None
+    latest: Latest | None
+    trouble: str | None
+    trainer: dict[str, Any] | None
+
+
+class CheckpointEntry(msgspec.Struct, frozen=True):
+    """One checkpoint of the store; ``problem`` tells why it cannot be served, if it cannot."""
+
+    id: str
+    serving: bool
+    latest: bool
+    round: int | None
+    created_at: datetime | None
+    trained_until: datetime | None
+    trigger: str | None
+    problem: str | None
+
+
+class DataRange(msgspec.Struct, frozen=True):
+    """Consecutive records of one partition that a round learnt from, both ends included."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Where a checkpoint came from, what it learnt from, and how the gate judged it."""
+
+    id: str
+    round: int
+    parent: str | None
+    lineage: str
+    created_at: datetime
+    trained_until: datetime | None
+    trigger: str
+    data: tuple[DataRange, ...]
+    hyperparameters: dict[str, Any]
+    gate: dict[str, Any] | None
+    schema_fingerprint: str
+    model_fingerprint: str
+    versions: dict[str, str]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether all is well, which is also its truth; ``detail`` tells what is not."""
+
+    ok: bool
+    detail: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.ok
