@@ -37,6 +37,7 @@ from river.datasets import synth
 from service.store.checkpoints import CheckpointStore
 from service.store.clock import utc_seconds
 from service.store.fates import read_fates
+from service.store.manifest import Manifest
 from tests.broker import Broker, free_ports, open_broker
 
 FEATURES = tuple(f"x{index}" for index in range(8))
@@ -61,7 +62,7 @@ def stream(events: int) -> list[dict[str, Any]]:
 
 
 def tree(folder: Path, broker: Broker, topic: str, every_events: int) -> dict[str, Any]:
-    """Return the configuration; nothing that this run wants to look at later is pruned."""
+    """Return the configuration: the defaults, but for where things are and how often rounds come."""
     server, trainer = free_ports(2)
     return {
         "task": "multiclass",
@@ -72,7 +73,7 @@ def tree(folder: Path, broker: Broker, topic: str, every_events: int) -> dict[st
             "kafka": {"bootstrap_servers": broker.bootstrap, "group_id": topic},
         },
         "trigger": {"every_events": every_events},
-        "store": {"path": str(folder / "store"), "keep": 100_000},
+        "store": {"path": str(folder / "store")},
         "trainer": {"port": trainer, "state_path": str(folder / "state")},
         "serve": {"port": server},
         "log": {"format": "json"},
@@ -125,11 +126,12 @@ def feed(broker: Broker, topic: str, events: list[dict[str, Any]], rate: int) ->
 
 
 class Pointers(threading.Thread):
-    """Notes when the store's pointer was first seen at each checkpoint."""
+    """Notes when the store's pointer was first seen at each checkpoint, and what its manifest says."""
 
     def __init__(self, store: CheckpointStore) -> None:
         super().__init__(daemon=True)
         self.seen: dict[str, float] = {}
+        self.manifests: dict[str, Manifest] = {}
         self.stopping = threading.Event()
         self._store = store
 
@@ -137,8 +139,9 @@ class Pointers(threading.Thread):
         """Look until told to stop."""
         while not self.stopping.wait(LOOK_SECONDS):
             pointer = self._store.latest()
-            if pointer is not None:
-                self.seen.setdefault(pointer.id, time.time())
+            if pointer is not None and pointer.id not in self.seen:
+                self.seen[pointer.id] = time.time()
+                self.manifests[pointer.id] = self._store.manifest(pointer.id)
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -200,12 +203,12 @@ def phases(url: str) -> dict[str, float]:
     return {phase: round(one["sum"] / one["count"], 4) for phase, one in sums.items() if one["count"]}
 
 
-def evaluate(folder: Path, times: list[int], pointed: dict[str, float], measured: int) -> dict[str, Any]:
+def evaluate(folder: Path, times: list[int], pointers: Pointers, measured: int) -> dict[str, Any]:
     """Return the figures of the first ``measured`` events."""
     fates = read_fates(folder / "state")
     assert fates is not None
     [runs] = fates.runs.values()
-    counted, unlearnt = np.ones(measured, dtype=bool), 0
+    counted = np.ones(measured, dtype=bool)
     of_fate = Counter[str]()
     for run in runs:
         first, last = run.first, min(run.last + 1, measured)
@@ -213,13 +216,13 @@ def evaluate(folder: Path, times: list[int], pointed: dict[str, float], measured
         counted[first:last] &= run.fate not in APART
     served = np.full(measured, np.inf)
     newest = np.full(measured, -1)
-    store, swapped = CheckpointStore(folder / "store", 3), swaps(folder / "serve.log")
+    pointed, swapped = pointers.seen, swaps(folder / "serve.log")
     ids = sorted(swapped, key=lambda one: swapped[one])
     stages: dict[str, list[float]] = {"created_to_pointed": [], "pointed_to_served": []}
     created = []
     reached = 0
     for number, one in enumerate(ids):
-        manifest = store.manifest(one)
+        manifest = pointers.manifests[one]
         created.append(utc_seconds(manifest.created_at))
         stages["created_to_pointed"].append(pointed[one] - created[-1])
         stages["pointed_to_served"].append(max(swapped[one] - pointed[one], 0.0))
@@ -237,10 +240,6 @@ def evaluate(folder: Path, times: list[int], pointed: dict[str, float], measured
     until_made = np.array(created)[newest[answered]] - stamps[answered]
     decisions = [line for line in lines(folder / "store" / "decisions.jsonl") if line["event"] == "decision"]
     reasons = Counter(f"{line['decision']} {line['reason']}" for line in decisions)
-    waits = Counter[str]()
-    for line in decisions:
-        if line["decision"] != "promote":
-            waits[line["reason"]] += 1
     finite = ages[clear & np.isfinite(ages)]
     return {
         "events": measured,
@@ -316,7 +315,7 @@ def run(
             means, own = phases(f"{trainer}/metrics"), own_histogram(f"{server}/metrics")
         pointers.stopping.set()
         pointers.join()
-    figures = evaluate(folder, times, pointers.seen, measured)
+    figures = evaluate(folder, times, pointers, measured)
     return figures | {"round_seconds": means, "server_histogram": own, "machine_load_before": round(load, 2)}
 
 

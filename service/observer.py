@@ -3,7 +3,7 @@
 The stages know this class alone. `metrics.py` turns the hooks into Prometheus metrics; the demo prints some of them.
 """
 
-from service.records import Examples, Scores
+from service.records import Examples, FloatArray, IntArray, Scores
 
 MODEL_ROLES = ("champion", "challenger", "previous", "frozen")
 ROUND_OUTCOMES = ("promoted", "rejected", "failed", "rolled_back")
@@ -24,6 +24,7 @@ WORKER_RESTART_CAUSES = ("crash", "hang", "deadline")
 DEAD_LETTER_OUTCOMES = ("sent", "failed")
 HOLD_REASONS = ("dead_letters", "state", "training")
 SWAP_OUTCOMES = ("swapped", "damaged", "failed")
+SHADOW_DROPS = ("queue_full", "unknown_category", "no_answer")
 
 
 class Observer:
@@ -120,11 +121,25 @@ class Observer:
     def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
         """The server answers from this checkpoint from now on; times are Unix seconds, NaN if unknown."""
 
+    def events_served(self, ages_seconds: FloatArray, counts: IntArray) -> None:
+        """Learnable events were served for the first time: so many [n] of each age [n] since their ``ts``."""
+
     def swapped(self, outcome: str) -> None:
         """The server tried to take over a new checkpoint, with one of SWAP_OUTCOMES."""
 
     def pinned(self, *, is_pinned: bool) -> None:
         """Whether the server is held at a checkpoint, whatever is published."""
+
+    def shadowed(self, candidate: str, instances: int, agreed: int | None, difference: float) -> None:
+        """A candidate of `serve.shadow` was asked what the serving checkpoint had answered for so many instances.
+
+        For ``agreed`` of them it says the same label; None in a regression, which has none. ``difference`` is the sum
+        of their scores' differences: total variation distances, between 0 and 1 each, or in a regression absolute
+        differences in units of the label.
+        """
+
+    def shadow_dropped(self, candidate: str, reason: str, instances: int) -> None:
+        """So many sampled instances were not compared, for one of SHADOW_DROPS."""
 
     def batched(self, instances: int) -> None:
         """One forward pass answered so many instances, of one request or several."""

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from service.cli import checkpoints, dead_letters
+from service.cli import checkpoints, dead_letters, operations
 from service.cli.check import check
 from service.cli.demo import demo
 from service.cli.files import pretrain, send
@@ -40,6 +40,8 @@ app.command(rich_help_panel=OPERATE)(run)
 app.command(rich_help_panel=OPERATE)(train)
 app.command(rich_help_panel=OPERATE)(serve)
 app.command(rich_help_panel=OPERATE)(ledger)
+for act in (operations.promote, operations.pin, operations.unpin, operations.history):
+    checkpoints.app.command(act.__name__)(act)
 app.add_typer(checkpoints.app, rich_help_panel=OPERATE)
 app.add_typer(dead_letters.app, rich_help_panel=OPERATE)
 

@@ -11,26 +11,27 @@ from service.settings import Settings
 
 if TYPE_CHECKING:  # the types alone: what stands behind them is slow to import, and `--help` does without
     from service.store.checkpoints import CheckpointStore
+    from service.store.pin import Pin
     from service.store.pointer import Pointer
 
 LATEST = "latest"
 
-app = typer.Typer(name="checkpoints", help="List, inspect, verify and promote checkpoints.", no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="A checkpoint's id, or `latest` for the one that serves.")]
+app = typer.Typer(name="checkpoints", help="List, inspect, verify, promote and pin checkpoints.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="A checkpoint's id, or `latest` for the newest promoted.")]
 
 
 @app.command("list")
 def list_(*, config: Config = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """List all checkpoints, newest first."""
-    store = _store(load(config, overrides))
-    pointer = _pointer(store)
+    store = store_of(load(config, overrides))
+    pointer, pin = pointer_of(store), pin_of(store)
     rows = []
     for entry in store.entries():
         manifest = entry.manifest
         rows.append(
             {
                 "id": entry.id,
-                "role": _role(entry.id, pointer),
+                "role": _role(entry.id, pointer, pin),
                 "round": manifest.round if manifest else None,
                 "created_at": manifest.created_at if manifest else None,
                 "trained_until": manifest.trained_until if manifest else None,
@@ -39,7 +40,8 @@ def list_(*, config: Config = None, overrides: Overrides = None, as_json: AsJson
             }
         )
     if as_json:
-        answer({"serving": pointer.id if pointer else None, "checkpoints": rows})
+        latest, pinned = pointer.id if pointer else None, pin.id if pin else None
+        answer({"serving": pinned or latest, "latest": latest, "pinned": pinned, "checkpoints": rows})
     elif rows:
         columns = [name for name in rows[0] if name != "problem" or any(row["problem"] for row in rows)]
         show_table(columns, [[row[name] for name in columns] for row in rows])
@@ -50,8 +52,8 @@ def list_(*, config: Config = None, overrides: Overrides = None, as_json: AsJson
 @app.command("show")
 def show_(checkpoint_id: Id, *, config: Config = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show one checkpoint's manifest: where it comes from, and what the gate saw."""
-    store = _store(load(config, overrides))
-    values = store.manifest(_resolve(store, checkpoint_id)).model_dump(mode="json")
+    store = store_of(load(config, overrides))
+    values = store.manifest(resolve(store, checkpoint_id)).model_dump(mode="json")
     if as_json:
         answer(values)
     else:
@@ -67,8 +69,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every byte of one or all checkpoints; exit 1 if any is damaged."""
-    store = _store(load(config, overrides))
-    chosen = [_resolve(store, checkpoint_id)] if checkpoint_id else [entry.id for entry in store.entries()]
+    store = store_of(load(config, overrides))
+    chosen = [resolve(store, checkpoint_id)] if checkpoint_id else [entry.id for entry in store.entries()]
     found: list[dict[str, Any]] = []
     for one in chosen:
         problem = None
@@ -88,36 +90,15 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command("promote")
-def promote(
-    checkpoint_id: Id,
-    *,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the journal of decisions.")] = "by hand",
-    config: Config = None,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let servers answer from this checkpoint, until the gate's next promotion."""
-    store = _store(load(config, overrides))
-    pointer = store.point(_resolve(store, checkpoint_id), reason=reason, by="operator")
-    from service.store.journal import DECISIONS, Journal  # noqa: PLC0415 - slow to import
-
-    told = {"event": "promoted_by_operator", "at": pointer.at, "reason": reason}
-    Journal(store.path / DECISIONS).append({**told, "checkpoint": pointer.id, "previous": pointer.previous})
-    if as_json:
-        answer({"serving": pointer.id, "previous": pointer.previous, "at": pointer.at, "reason": reason})
-    else:
-        tell(f"freshet: {pointer.id} serves now; before it {pointer.previous or 'nothing'} did")
-
-
-def _store(settings: Settings) -> "CheckpointStore":
+def store_of(settings: Settings) -> "CheckpointStore":
+    """Return the store that the settings name."""
     from service.store.checkpoints import CheckpointStore  # noqa: PLC0415 - slow to import
 
     return CheckpointStore(settings.store.path, settings.store.keep)
 
 
-def _pointer(store: "CheckpointStore") -> "Pointer | None":
-    """Return what serves; a damaged pointer is said, and does not hide the checkpoints."""
+def pointer_of(store: "CheckpointStore") -> "Pointer | None":
+    """Return the pointer; a damaged one is said, and does not hide the checkpoints."""
     try:
         return store.latest()
     except CheckpointDamagedError as error:
@@ -125,7 +106,18 @@ def _pointer(store: "CheckpointStore") -> "Pointer | None":
         return None
 
 
-def _resolve(store: "CheckpointStore", checkpoint_id: str) -> str:
+def pin_of(store: "CheckpointStore") -> "Pin | None":
+    """Return the pin; a damaged one is said, and does not hide the checkpoints."""
+    from service.store.pin import find_pin  # noqa: PLC0415 - slow to import
+
+    pin, damage = find_pin(store.path)
+    if damage is not None:
+        tell(f"freshet: {damage}")
+    return pin
+
+
+def resolve(store: "CheckpointStore", checkpoint_id: str) -> str:
+    """Return the id that is meant; raises CheckpointMissingError for `latest` where nothing is published."""
     if checkpoint_id != LATEST:
         return checkpoint_id
     pointer = store.latest()
@@ -134,7 +126,8 @@ def _resolve(store: "CheckpointStore", checkpoint_id: str) -> str:
     return pointer.id
 
 
-def _role(checkpoint_id: str, pointer: "Pointer | None") -> str | None:
-    if pointer is None:
-        return None
-    return {pointer.previous: "previous", pointer.id: "serving"}.get(checkpoint_id)
+def _role(checkpoint_id: str, pointer: "Pointer | None", pin: "Pin | None") -> str | None:
+    roles = {pointer.previous: "previous", pointer.id: "latest" if pin else "serving"} if pointer else {}
+    if pin is not None:
+        roles[pin.id] = "pinned"
+    return roles.get(checkpoint_id)

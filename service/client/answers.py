@@ -93,6 +93,15 @@ class Latest(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Pinned(msgspec.Struct, frozen=True):
+    """The checkpoint that every server of the store answers from until it is unpinned, and who pinned it."""
+
+    id: str
+    at: datetime
+    by: str
+    reason: str
+
+
 class StatusAnswer(msgspec.Struct, frozen=True):
     """How the server and its trainer fare; ``trainer`` is what the trainer last wrote of itself."""
 
@@ -103,6 +112,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     latest: Latest | None
     trouble: str | None
     trainer: dict[str, Any] | None
+    pinned: Pinned | None = None
 
 
 class CheckpointEntry(msgspec.Struct, frozen=True):
@@ -116,6 +126,7 @@ class CheckpointEntry(msgspec.Struct, frozen=True):
     trained_until: datetime | None
     trigger: str | None
     problem: str | None
+    pinned: bool = False
 
 
 class DataRange(msgspec.Struct, frozen=True):
@@ -127,9 +138,27 @@ class DataRange(msgspec.Struct, frozen=True):
     last: int
 
 
+class Following(msgspec.Struct, frozen=True):
+    """Where a partition goes on: the first record that a checkpoint and its ancestors have not learnt from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """How many events a checkpoint learnt that none before it had, and from when to when they happened."""
+
+    events: int
+    first: datetime | None = None
+    last: datetime | None = None
+    after: str | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """Where a checkpoint came from, what it learnt from, and how the gate judged it."""
 
+    format_version: int
     id: str
     round: int
     parent: str | None
@@ -138,11 +167,51 @@ class Manifest(msgspec.Struct, frozen=True):
     trained_until: datetime | None
     trigger: str
     data: tuple[DataRange, ...]
+    follows: tuple[Following, ...]
     hyperparameters: dict[str, Any]
     gate: dict[str, Any] | None
     schema_fingerprint: str
     model_fingerprint: str
     versions: dict[str, str]
+    fence: int
+    learnt: Learnt | None = None
+
+
+class PromoteAnswer(msgspec.Struct, frozen=True):
+    """Where the store's pointer stands after a promotion; while there is a pin, that serves. ``note`` says it all."""
+
+    latest: Latest
+    pinned: Pinned | None
+    note: str
+
+
+class PinAnswer(msgspec.Struct, frozen=True):
+    """What is pinned now, what was before (``replaced``), and what would serve without it (``latest``)."""
+
+    pinned: Pinned
+    replaced: str | None
+    latest: Latest | None
+
+
+class UnpinAnswer(msgspec.Struct, frozen=True):
+    """Whether there was a pin, which (None also for a damaged one), and what serves now."""
+
+    removed: bool
+    was: Pinned | None
+    latest: Latest | None
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """One act of an operator: ``event`` is promoted, pinned, unpinned or failed (``what`` failed, and its problem)."""
+
+    event: str
+    at: datetime
+    by: str
+    reason: str
+    checkpoint: str | None
+    before: str | None
+    what: str | None = None
+    problem: str | None = None
 
 
 class Health(msgspec.Struct, frozen=True):

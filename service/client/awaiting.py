@@ -14,9 +14,13 @@ from service.client.answers import (
     CheckpointEntry,
     EventsAnswer,
     Health,
+    HistoryEntry,
     Manifest,
+    PinAnswer,
     PredictAnswer,
+    PromoteAnswer,
     StatusAnswer,
+    UnpinAnswer,
 )
 from service.client.attempts import Sending, Steps, attempts, predict_all, until_ready
 from service.client.calls import Call
@@ -84,6 +88,22 @@ class AsyncClient(Configured):
     async def checkpoint(self, checkpoint_id: str) -> Manifest:
         """See ``Client.checkpoint``."""
         return await self._answer(calls.checkpoint(checkpoint_id))
+
+    async def promote(self, checkpoint_id: str, *, reason: str | None = None) -> PromoteAnswer:
+        """See ``Client.promote``."""
+        return await self._answer(calls.promote(checkpoint_id, reason=reason))
+
+    async def pin(self, checkpoint_id: str, *, reason: str | None = None) -> PinAnswer:
+        """See ``Client.pin``."""
+        return await self._answer(calls.pin(checkpoint_id, reason=reason))
+
+    async def unpin(self, *, reason: str | None = None) -> UnpinAnswer:
+        """See ``Client.unpin``."""
+        return await self._answer(calls.unpin(reason=reason))
+
+    async def history(self, limit: int = 100) -> tuple[HistoryEntry, ...]:
+        """See ``Client.history``."""
+        return await self._answer(calls.history(limit))
 
     async def ready(self) -> Health:
         """See ``Client.ready``."""

@@ -13,9 +13,13 @@ from service.client.answers import (
     CheckpointEntry,
     EventsAnswer,
     Health,
+    HistoryEntry,
     Manifest,
+    PinAnswer,
     PredictAnswer,
+    PromoteAnswer,
     StatusAnswer,
+    UnpinAnswer,
 )
 from service.client.attempts import Sending, Steps, attempts, predict_all, until_ready
 from service.client.calls import Call
@@ -91,6 +95,22 @@ class Client(Configured):
     def checkpoint(self, checkpoint_id: str) -> Manifest:
         """Return where a checkpoint came from, and how the gate judged it."""
         return self._answer(calls.checkpoint(checkpoint_id))
+
+    def promote(self, checkpoint_id: str, *, reason: str | None = None) -> PromoteAnswer:
+        """Let servers answer from a checkpoint until the gate's next promotion; needs a token of role admin."""
+        return self._answer(calls.promote(checkpoint_id, reason=reason))
+
+    def pin(self, checkpoint_id: str, *, reason: str | None = None) -> PinAnswer:
+        """Let every server answer from a checkpoint until ``unpin``; needs a token of role admin."""
+        return self._answer(calls.pin(checkpoint_id, reason=reason))
+
+    def unpin(self, *, reason: str | None = None) -> UnpinAnswer:
+        """Let servers follow what is published again; needs a token of role admin."""
+        return self._answer(calls.unpin(reason=reason))
+
+    def history(self, limit: int = 100) -> tuple[HistoryEntry, ...]:
+        """Return what operators promoted, pinned and unpinned, the newest first."""
+        return self._answer(calls.history(limit))
 
     def ready(self) -> Health:
         """Return whether the server answers predictions, and if not, why."""

@@ -19,9 +19,13 @@ from service.client.answers import (
     CheckpointEntry,
     EventsAnswer,
     Health,
+    HistoryEntry,
     Manifest,
+    PinAnswer,
     PredictAnswer,
+    PromoteAnswer,
     StatusAnswer,
+    UnpinAnswer,
 )
 from service.client.encoding import encoded, pointer
 from service.client.errors import (
@@ -64,6 +68,10 @@ class _Entries(msgspec.Struct):
     checkpoints: tuple[CheckpointEntry, ...]
 
 
+class _History(msgspec.Struct):
+    operations: tuple[HistoryEntry, ...]
+
+
 class _Problem(msgspec.Struct):
     detail: str
     errors: tuple[FieldFault, ...] = ()
@@ -87,6 +95,10 @@ _read_events = _reader(EventsAnswer)
 _read_status = _reader(StatusAnswer)
 _read_entries = _reader(_Entries)
 _read_manifest = _reader(Manifest)
+_read_promotion = _reader(PromoteAnswer)
+_read_pin = _reader(PinAnswer)
+_read_unpin = _reader(UnpinAnswer)
+_read_history = _reader(_History)
 
 
 def predict(instances: Iterable[Any], *, explain: bool, first: int, nan_is_missing: bool) -> Call[PredictAnswer]:
@@ -118,6 +130,34 @@ CHECKPOINTS: Call[tuple[CheckpointEntry, ...]] = Call(
 def checkpoint(checkpoint_id: str) -> Call[Manifest]:
     """Return the call for one checkpoint's manifest; raises UnsendableError for what is no id."""
     return Call("GET", f"/v1/checkpoints/{_named(checkpoint_id)}", _read_manifest, Again.ALWAYS)
+
+
+def promote(checkpoint_id: str, *, reason: str | None) -> Call[PromoteAnswer]:
+    """Return the call that lets servers answer from a checkpoint; raises UnsendableError for what is no id."""
+    path = f"/v1/checkpoints/{_named(checkpoint_id)}/promote"
+    return Call("POST", path, _read_promotion, Again.IF_REFUSED, _stated(reason=reason))
+
+
+def pin(checkpoint_id: str, *, reason: str | None) -> Call[PinAnswer]:
+    """Return the call that pins a checkpoint; raises UnsendableError for what is no id."""
+    body = _stated(id=_named(checkpoint_id), reason=reason)
+    return Call("POST", "/v1/pin", _read_pin, Again.IF_REFUSED, body)
+
+
+def unpin(*, reason: str | None) -> Call[UnpinAnswer]:
+    """Return the call that removes the pin."""
+    query = () if reason is None else (("reason", reason),)
+    return Call("DELETE", "/v1/pin", _read_unpin, Again.IF_REFUSED, query=query)
+
+
+def history(limit: int) -> Call[tuple[HistoryEntry, ...]]:
+    """Return the call for what operators did."""
+    query = (("limit", str(limit)),)
+    return Call("GET", "/v1/history", lambda response: _read_history(response).operations, Again.ALWAYS, query=query)
+
+
+def _stated(**texts: str | None) -> bytes:
+    return msgspec.json.encode({name: text for name, text in texts.items() if text is not None})
 
 
 def _read_health(response: httpx.Response) -> Health:

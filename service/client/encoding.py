@@ -15,7 +15,7 @@ import msgspec
 from service.client.answers import Event
 from service.client.errors import UnsendableError
 
-TIME_KINDS = "mM"
+TIME_KINDS = frozenset("mM")
 """numpy's letters for spans and points of time."""
 
 

@@ -25,7 +25,9 @@ from service.learner.runs import (
     split,
     without,
 )
+from service.learner.unserved import Unserved, intervals
 from service.records import REWOUND, IntArray, Partition
+from service.store.event_times import EventTimes
 
 Column = NDArray[Any]
 Mark = tuple[int, int]
@@ -49,11 +51,13 @@ class Fates:
     """Follows offsets from their arrival until their fate is settled.
 
     Open are no more learnable events than fit into the window, as of the last ``drain``, and what may be rolled back.
-    ``unlearnt`` counts the events that were evicted unlearnt, as far as drained.
+    ``unlearnt`` counts the events that were evicted unlearnt, as far as drained; ``unserved`` knows when those happened
+    that no published checkpoint has learnt from.
     """
 
     def __init__(self, window_events: int) -> None:
         self.partitions: list[Partition] = []
+        self.unserved = Unserved()
         self.unlearnt = 0
         self._window_events = window_events
         self._open: list[Runs] = []
@@ -66,11 +70,15 @@ class Fates:
         self._in_flight: int | None = None  # the number at which the window of the round in flight begins
         self._covers = 0  # and the one at which it ends
 
-    def add(self, source: Partition, expected: int | None, offsets: IntArray, fates: IntArray) -> None:
+    def add(
+        self, source: Partition, expected: int | None, offsets: IntArray, fates: IntArray, stamps_ms: IntArray
+    ) -> None:
         """Take in the fates of a partition's consecutive records; ``expected`` is the offset awaited, None at first.
 
-        Offsets left out between them hold no record, but for those that are known to be ``gone``.
+        Offsets left out between them hold no record, but for those that are known to be ``gone``. ``stamps_ms`` are the
+        times of the learnable ones alone.
         """
+        self.unserved.add(stamps_ms)
         index = self._index(source)
         before = np.concatenate([offsets[:1] if expected is None else [expected], offsets[:-1] + 1])
         skipped = np.flatnonzero(before < offsets)
@@ -145,6 +153,7 @@ class Fates:
         kept, undone = split(runs, runs.sizes, int(runs.sizes.sum()) - since)
         undone, newest = split(undone, undone.sizes, since - again)
         self._open = [kept, newest]
+        self.unserved.roll_back(to.arrived, int(newest.learnable.sum()))
         undone = Runs(undone.sources, np.full(len(undone), ROLLED_BACK), undone.first, undone.last)
         self._settled.append(undone.take(undone.sources != NOBODY))
         self._arrived, self._admitted = to.arrived + int(newest.learnable.sum()), to.admitted + again
@@ -171,6 +180,7 @@ class Fates:
             fates = np.where(known.fates == LEARNABLE, fate, known.fates)
             settled.append(Runs(known.sources, fates, known.first, known.last))
             self._done = max(until, self._done)
+            self.unserved.settle(self._done, learnt=fate == LEARNABLE)
         waits = head.fates == LEARNABLE
         settled.append(head.take(~waits))
         self._marks = [mark for mark in self._marks if mark[0] > self._done]
@@ -178,8 +188,15 @@ class Fates:
         told = Runs.concatenate(settled)
         return joined(told.take(told.sources != NOBODY))
 
+    def newly_learnt(self) -> EventTimes:
+        """Return when those events happened that what the last round brought would be the first to serve."""
+        return self.unserved.cover(intervals(self._done, self._marks, LEARNABLE))
+
     def snapshot(self) -> tuple[dict[str, Column], dict[str, Any]]:
-        """Return what ``restore`` needs; call ``drain`` before. A round in flight counts as given up."""
+        """Return what ``restore`` needs, but for ``unserved``; call ``drain`` before.
+
+        A round in flight counts as given up.
+        """
         runs = Runs.concatenate(self._open)
         arrays = {"sources": runs.sources, "fates": runs.fates, "first": runs.first, "last": runs.last}
         state = {"partitions": [list(one) for one in self.partitions], "unlearnt": self.unlearnt}
@@ -197,6 +214,7 @@ class Fates:
         self._admitted = int(state.get("admitted", runs.sizes.sum()))
         self._done = int(state.get("done", 0))
         self._marks = [(int(until), int(fate)) for until, fate in state.get("marks", ())]
+        self.unserved.begin_at(self._arrived)
 
     def _index(self, source: Partition) -> int:
         if source not in self.partitions:

@@ -48,8 +48,10 @@ class Learner(Parts):
         ``offsets`` [n] int64 ascending; rows and examples add up to n.
         """
         heldout = self.holdings.heldout(arrived)
-        fates = heldout_fates(refused, heldout, len(offsets), self.absorb(arrived))
-        self.fates.add(source, self.positions.get(source), offsets, fates)
+        undone = self.absorb(arrived)
+        fates = heldout_fates(refused, heldout, len(offsets), undone)
+        stamps = arrived.timestamps_ms[undone:][~heldout[undone:]]
+        self.fates.add(source, self.positions.get(source), offsets, fates, stamps)
         self.advance(source, int(offsets[0]), int(offsets[-1]) + 1, len(refused))
 
     def reversible_to(self) -> Moment | None:
@@ -132,7 +134,7 @@ class Learner(Parts):
 
     def conclude(self, outcome: Outcome) -> tuple[Decision, Candidate | None]:
         """Judge what the round in flight brought; a candidate comes back when it is to be published."""
-        given = self.in_flight
+        given, self.judged = self.in_flight, None
         if self.void_flight:
             self._end_flight(outcome)
             return withheld(Decision(REJECT, "rolled_back", LEAD), "rolled_back"), None
@@ -142,6 +144,7 @@ class Learner(Parts):
         self.portfolio.learnt(*after, self._learning)
         self._restart([one.name for one in outcome.trained if one.training_loss is None])
         decision, outputs = judge(self)
+        self.judged = self.portfolio.model
         self.evidence.end_round()
         self.portfolio.end_round()
         self.probation.end_round()
@@ -158,9 +161,16 @@ class Learner(Parts):
             return decision, former_of(self.roles, self.positions, given, decision, statistics)
         if self.portfolio.model is None:
             raise RuntimeError("a challenger was promoted that was never trained")
-        reference = reference_of(self.settings, self.columns, given.window)
         return decision, Candidate(
-            given, decision, self.portfolio.model, reference, statistics, follows, outputs=outputs
+            given,
+            decision,
+            self.portfolio.model,
+            reference_of(self.settings, self.columns, given.window),
+            statistics,
+            follows,
+            outputs=outputs,
+            newly_learnt=self.fates.newly_learnt(),
+            after=self.fates.unserved.last,
         )
 
     def abandon(self, *, diverged: bool = False) -> None:
@@ -183,6 +193,7 @@ class Learner(Parts):
             self.stand(standing)
             return
         self._crown(standing, candidate.outputs)
+        self.fates.unserved.published(checkpoint_id)
         self.triggers.served()
         self.probation.begin()
         self.speculation.published(self, candidate.given.number)

@@ -7,6 +7,7 @@ from service.learner.portfolio import Portfolio
 from service.learner.roles import Roles
 from service.learner.whereabouts import Whereabouts
 from service.model.features import FeatureColumns
+from service.model.learned import LearnedModel
 from service.model.normaliser import Normaliser
 from service.observer import Observer
 from service.records import Examples, FloatArray, Partition
@@ -25,6 +26,7 @@ class Parts(Whereabouts):
 
     ``outcomes`` counts rounds by how they ended, ``changes`` how often what learns or serves has changed;
     ``void_flight`` tells that the round in flight, if any, trains on what was rolled back: it counts for nothing.
+    ``judged`` is what the last round brought before the gate, None if it counted for nothing.
     """
 
     def __init__(self, settings: Settings, observer: Observer) -> None:
@@ -44,6 +46,7 @@ class Parts(Whereabouts):
         self.trained_until_ms = 0
         self.changes = 0
         self.void_flight = False
+        self.judged: LearnedModel | None = None
         self._in_flight: Flight | None = None
 
     def admit(self, arrived: Examples, losses: FloatArray) -> None:

@@ -32,12 +32,15 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
     holdings, holdings_state = learner.holdings.snapshot()
     prequential, totals = learner.prequential.snapshot()
     fates, fates_state = learner.fates.snapshot()
+    served = promoting[1] if promoting is not None and promoting[0].restores is None else None
+    unserved, unserved_state = learner.fates.unserved.snapshot(served)
     arrays: Arrays = (
         under("holdings", holdings)
         | under("prequential", prequential)
         | under("statistics", learner.statistics.to_arrays())
         | under("scales", learner.scales.to_arrays())
         | under("fates", fates)
+        | under("unserved", unserved)
     )
     roles = learner.roles.ids()
     spans = dict(learner.spans)
@@ -86,6 +89,7 @@ def capture(learner: Learner, promoting: tuple[Candidate, str] | None = None) ->
         "begins": _offsets(learner.begins),
         "topics": dict(learner.topics),
         "fates": fates_state,
+        "unserved": unserved_state,
         "counts": dict(learner.counts),
         "outcomes": dict(learner.outcomes),
         # A round in flight is lost with the process: its events will be new again.
@@ -127,6 +131,8 @@ def restore(
     learner.topics = dict(meta.get("topics", {}))
     if "fates" in meta:  # else saved before there was a ledger
         learner.fates.restore(below("fates", arrays), meta["fates"])
+    if "unserved" in meta:  # else saved before checkpoints told of it
+        learner.fates.unserved.restore(below("unserved", arrays), meta["unserved"])
     learner.counts |= meta["counts"]
     learner.outcomes |= meta["outcomes"]
     learner.new_events = meta["new_events"]

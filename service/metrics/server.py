@@ -1,15 +1,17 @@
 # ruff: noqa: D102 - the hooks are documented in Observer
 """The server's metrics."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from service.metrics.freshness import WeightedHistogram
 from service.metrics.prometheus import PrometheusObserver, each
-from service.observer import SWAP_OUTCOMES
+from service.observer import SHADOW_DROPS, SWAP_OUTCOMES
+from service.records import FloatArray, IntArray
 
 REQUEST_BUCKETS = (
     *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05),
@@ -20,16 +22,34 @@ REQUEST_BUCKETS = (
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096, 16_384)
 
 
-class ServerObserver(PrometheusObserver):
-    """The server's metrics. ``answers`` are the (route, status) pairs that are known to occur."""
+FRESHNESS_BUCKETS = (
+    *(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
+    *(10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0),
+)
 
-    def __init__(self, *, answers: Iterable[tuple[str, int]] = ()) -> None:
+
+class ServerObserver(PrometheusObserver):
+    """The server's metrics.
+
+    ``answers`` are the (route, status) pairs that are known to occur, ``shadows`` the candidates of `serve.shadow`.
+    ``labelled`` tells that answers are labels, which can be the same or not: there are none in a regression.
+    """
+
+    def __init__(
+        self, *, answers: Iterable[tuple[str, int]] = (), shadows: Sequence[str] = (), labelled: bool = True
+    ) -> None:
         super().__init__()
         self._checkpoint = _ServedCheckpoint()
         self.registry.register(self._checkpoint)
         self._swaps = self._counter(
             "freshet_swaps", "Attempts to serve a new checkpoint.", "outcome", known=each(SWAP_OUTCOMES)
         )
+        self._freshness = WeightedHistogram(
+            "freshet_event_to_served_seconds",
+            "From a learnable event's time to the first checkpoint trained on it, or later, that answered.",
+            FRESHNESS_BUCKETS,
+        )
+        self.registry.register(self._freshness)
         self._pinned = self._gauge("freshet_pinned", "1 while a pin holds the server at a checkpoint, else 0.")
         self._requests = self._histogram(
             "freshet_request_duration_seconds",
@@ -42,10 +62,35 @@ class ServerObserver(PrometheusObserver):
         self._batches = self._histogram(
             "freshet_batch_instances", "Instances that one forward pass answered.", buckets=BATCH_BUCKETS
         )
+        self._shadowed = self._counter(
+            "freshet_shadow_instances", "Instances that a shadow was asked, too.", "candidate", known=each(shadows)
+        )
+        self._shadow_agreed = self._counter(
+            "freshet_shadow_agreed",
+            "Instances of those for which it says the same label.",
+            "candidate",
+            known=each(shadows if labelled else ()),
+        )
+        self._shadow_difference = self._counter(
+            "freshet_shadow_score_difference",
+            "Sum of how far its scores are from those that were answered: 0 to 1 each, or units of the label.",
+            "candidate",
+            known=each(shadows),
+        )
+        self._shadow_dropped = self._counter(
+            "freshet_shadow_dropped",
+            "Instances sampled for a shadow and not compared.",
+            "candidate",
+            "reason",
+            known=[(name, reason) for name in shadows for reason in SHADOW_DROPS],
+        )
         self._in_flight = self._gauge("freshet_requests_in_flight", "Requests being answered, this scrape included.")
 
     def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
         self._checkpoint.current = _Served(checkpoint_id, created_seconds, trained_until_seconds)
+
+    def events_served(self, ages_seconds: FloatArray, counts: IntArray) -> None:
+        self._freshness.observe(ages_seconds, counts)
 
     def swapped(self, outcome: str) -> None:
         self._swaps.labels(outcome).inc()
@@ -55,6 +100,15 @@ class ServerObserver(PrometheusObserver):
 
     def batched(self, instances: int) -> None:
         self._batches.observe(instances)
+
+    def shadowed(self, candidate: str, instances: int, agreed: int | None, difference: float) -> None:
+        self._shadowed.labels(candidate).inc(instances)
+        self._shadow_difference.labels(candidate).inc(difference)
+        if agreed is not None:
+            self._shadow_agreed.labels(candidate).inc(agreed)
+
+    def shadow_dropped(self, candidate: str, reason: str, instances: int) -> None:
+        self._shadow_dropped.labels(candidate, reason).inc(instances)
 
     def request_began(self) -> None:
         self._in_flight.inc()

@@ -5,21 +5,22 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.observer import Observer
-from service.serve import description, events, inspection, predictions
-from service.serve.access import SCHEME
+from service.serve import control, description, events, inspection, openapi, predictions
 from service.serve.batching import Batcher
 from service.serve.bounds import ANYWHERE, BoundedHead
+from service.serve.control import add_control_routes
 from service.serve.description import add_description_routes
 from service.serve.events import EventDesk, add_events_route
 from service.serve.inspection import add_inspection_routes
 from service.serve.middleware import UNKNOWN_ROUTE, Watched, never
 from service.serve.predictions import add_prediction_route
 from service.serve.predictor import Predictor
-from service.serve.problems import documented, install_problems
-from service.serve.schemas import Problem
+from service.serve.problems import install_problems
+from service.serve.routes import Shortcut
 from service.serve.tokens import Tokens
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
@@ -30,6 +31,7 @@ KNOWN_ANSWERS = [
         predictions.PATH: predictions.STATUSES,
         events.PATH: events.STATUSES,
         **inspection.STATUSES,
+        **control.STATUSES,
         **description.STATUSES,
         "/metrics": (200,),
         "/healthz": (200, 503),
@@ -40,36 +42,40 @@ KNOWN_ANSWERS = [
 ]
 """Every route with every status that it documents."""
 
-REQUEST_ID_HEADER = {
-    "X-Request-ID": {
-        "description": "the request's own, if it is at most 64 of A-Z a-z 0-9 . _ -, else a new one",
-        "schema": {"type": "string"},
-    }
-}
-RETRY_HEADER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 0}}}
-BEARER = {"type": "http", "scheme": "bearer", "description": "a token of the file that serve.tokens_file names"}
-
 
 class Application(FastAPI):
-    """FastAPI, whose description has our form of problems in place of its own."""
+    """FastAPI, whose description has our form of problems in place of its own, and that can be gone past.
+
+    ``past`` are a shortcut and what answers in its place: FastAPI's own way of a request costs more than a prediction.
+    """
+
+    past: tuple[Shortcut, ASGIApp] | None = None
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            title="Freshet",
+            version=__version__,
+            description=f"Predictions of `{settings.serve.model_name}`, a model that stays current with its stream.",
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=description.OPENAPI_PATH,
+            redirect_slashes=False,
+        )
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (the ASGI protocol)."""
+        if self.past is not None and self.past[0].takes(scope):
+            await self.past[1](scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI description."""
         if self.openapi_schema is None:
-            form = super().openapi()
-            schemas = form["components"]["schemas"]
-            for way in (way for ways in form["paths"].values() for way in ways.values()):
-                if "application/json" in way["responses"].get("422", {}).get("content", {}):
-                    del way["responses"]["422"]  # FastAPI adds it to every path with a parameter
-                way["responses"] |= {str(status): form for status, form in documented(ANYWHERE).items()}
-                for status, response in way["responses"].items():
-                    response["headers"] = REQUEST_ID_HEADER | (RETRY_HEADER if status == "503" else {})
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= {**problem.pop("$defs"), "Problem": problem}
-            form["components"]["securitySchemes"] = {SCHEME: BEARER}
-        return self.openapi_schema or form
+            paths = {getattr(route, "path", "") for route in self.routes}
+            openapi.complete(super().openapi(), self.settings, paths)
+        return self.openapi_schema or {}
 
 
 def create_app(
@@ -86,23 +92,18 @@ def create_app(
 
     ``closing`` tells whether a stop is under way. Raises ConfigurationError if ``serve.tokens_file`` is wrong.
     """
-    app = Application(
-        title="Freshet",
-        version=__version__,
-        description=f"Predictions of `{settings.serve.model_name}`, a model that stays current with its stream.",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=description.OPENAPI_PATH,
-        redirect_slashes=False,
-    )
+    app = Application(settings)
     app.state.tokens = Tokens(settings.serve.tokens_file)
     app.state.batcher = batcher = Batcher(settings.serve, observer)
-    add_prediction_route(app, settings, predictor, batcher)
+    shortcut = Shortcut(add_prediction_route(app, settings, predictor, batcher))
     add_events_route(app, settings, desk)
     add_inspection_routes(app, settings, store, predictor)
+    add_control_routes(app, settings, store)
     add_description_routes(app)
     app.router.routes.extend(probes)
     install_problems(app)
-    app.add_middleware(BoundedHead, max_header_bytes=settings.serve.max_header_bytes)
+    max_header_bytes = settings.serve.max_header_bytes
+    app.add_middleware(BoundedHead, max_header_bytes=max_header_bytes)
     app.add_middleware(Watched, observer=observer, closing=closing)  # added last: outermost
+    app.past = shortcut, Watched(BoundedHead(shortcut, max_header_bytes), observer, closing)
     return app

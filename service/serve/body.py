@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from service.serve.problems import FieldError, ProblemError, clipped, pointer
+from service.serve.wire import BODY_IS_HERE
 from service.settings import Serve, Settings
 
 MAX_DEPTH = 32
@@ -39,41 +40,48 @@ async def read_body(
     ``serve.body_seconds``; ClientDisconnect if the client goes first.
     """
     max_bytes = limits.max_body_bytes
-    declared = declared_type = ""
+    declared = declared_type = b""
     for name, value in scope["headers"]:
         if name == b"content-type":
-            declared_type = value.decode("latin-1")
+            declared_type = value
         elif name == b"content-length":
-            declared = value.decode("latin-1")
+            declared = value
     _check_type(declared_type, media_types)
-    if declared.isdecimal() and (len(declared) > len(str(max_bytes)) + 9 or int(declared) > max_bytes):
+    if BODY_IS_HERE in scope.get("state", ()):
+        return await _receive_all(receive, max_bytes)
+    if declared.isdigit() and (len(declared) > len(str(max_bytes)) + 9 or int(declared) > max_bytes):
         raise _too_large(max_bytes)
-    chunks: list[bytes] = []
-    size = 0
     try:
         async with asyncio.timeout(limits.body_seconds):
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                chunks.append(chunk)
-                more = message.get("more_body", False)
+            return await _receive_all(receive, max_bytes)
     except TimeoutError:
         detail = f"the body did not arrive within {limits.body_seconds:g} s; send it faster, or in parts"
         raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"Connection": "close"}) from None
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _check_type(declared: str, media_types: Sequence[str]) -> None:
+async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
+    body = b""
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body = message.get("body", b"")
+        size += len(body)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(body)
+        more = message.get("more_body", False)
+    return b"".join(chunks) if chunks[1:] else body
+
+
+def _check_type(declared: bytes, media_types: Sequence[str]) -> None:
     # Also what keeps web pages out: a browser asks before it sends JSON to another site, and is refused.
-    if declared in media_types:
+    if declared == b"application/json" and "application/json" in media_types:
         return
-    media_type = declared.partition(";")[0].strip().lower()
+    media_type = declared.decode("latin-1").partition(";")[0].strip().lower()
     other_json = media_type.startswith("application/") and media_type.endswith("+json")
     if media_type not in media_types and not (other_json and "application/json" in media_types):
         raise ProblemError(

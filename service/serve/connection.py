@@ -60,7 +60,6 @@ class Connection(Wire):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.head_limit_bytes = self.limits.head_bytes
-        self.timeout_keep_alive = self.limits.keep_alive_seconds  # type: ignore[assignment] # call_later takes parts
         self._owed: Owed | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._progress: asyncio.TimerHandle | None = None
@@ -77,13 +76,15 @@ class Connection(Wire):
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections; come back later")
         else:
             self._owe(("head", None))
+            self._look_later(0.0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; no timer outlives the connection."""
         self._owe(None)
         if self._progress is not None:
             self._progress.cancel()
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -95,12 +96,34 @@ class Connection(Wire):
             self._owe(self._still_owed())
 
     def on_response_complete(self) -> None:
-        """Note that the client may begin anew, or has begun already."""
-        super().on_response_complete()
+        """Note that the client may begin anew, or has begun already; whoever waits in line is next."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
         self.idle_since = self.loop.time()
-        if self._refusal is not None and self.idle:
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refusal is not None and self.idle:
             self._answer_refusal(*self._refusal)
-        self._owe(self._still_owed())
+        if self.reading is not None or self._owed is not None:
+            self._owe(self._still_owed())
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close if the connection has been idle for long enough, else look again when it may have been."""
+        left = self.limits.keep_alive_seconds - (self.loop.time() - self.idle_since) if self.idle else 0.0
+        if self.idle and left <= 0 and self.reading is None:
+            self.transport.close()
+        else:
+            self._look_later(left)
+
+    def _look_later(self, left_seconds: float) -> None:
+        # One timer a connection, not one a request.
+        seconds = left_seconds if left_seconds > 0 else self.limits.keep_alive_seconds
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Let the timer run on: it looks for itself whether the connection is idle."""
 
     def refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer without the application, as far as an answer is still possible, and close.

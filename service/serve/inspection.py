@@ -1,7 +1,7 @@
 """What serves, what the trainer does, and which checkpoints there are: GET /v1/status and /v1/checkpoints."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from http import HTTPStatus
@@ -13,11 +13,12 @@ from service import __version__
 from service.errors import CheckpointMissingError, StoreError
 from service.serve.predictor import Predictor
 from service.serve.problems import ProblemError, clipped, documented
-from service.serve.schemas import CheckpointEntry, CheckpointsAnswer, Latest, ServingStatus, StatusAnswer
+from service.serve.schemas import CheckpointEntry, CheckpointsAnswer, Latest, Pinned, ServingStatus, StatusAnswer
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore, Entry
 from service.store.clock import utc_text
 from service.store.manifest import Manifest
+from service.store.pin import Pin, read_pin
 from service.store.pointer import Pointer
 from service.store.status import STATUS, read_status
 
@@ -37,7 +38,7 @@ def add_inspection_routes(app: FastAPI, settings: Settings, store: CheckpointSto
     """Add the routes that look into the store; they are not async since they read files."""
 
     def show_status() -> StatusAnswer:
-        """Tell what serves and since when, what the pointer names, and how the trainer fares."""
+        """Tell what serves and since when, what is pinned, what the pointer names, and how the trainer fares."""
         current = predictor.current
         serving = current and ServingStatus(
             id=current.checkpoint_id,
@@ -47,13 +48,14 @@ def add_inspection_routes(app: FastAPI, settings: Settings, store: CheckpointSto
             trained_until=current.manifest.trained_until,
             labels=list(current.model.labels),
         )
-        pointer = _latest(store)
+        pointer, pin = _latest(store), _pin(store)
         return StatusAnswer(
             task=current.model.task if current else settings.task,
             model_name=settings.serve.model_name,
             version=__version__,
             serving=serving,
             latest=pointer and Latest(**asdict(pointer)),
+            pinned=pin and Pinned(**asdict(pin)),
             trouble=predictor.trouble,
             trainer=_trainer(settings),
         )
@@ -62,10 +64,13 @@ def add_inspection_routes(app: FastAPI, settings: Settings, store: CheckpointSto
         """List the store's checkpoints, newest first."""
         with _store_problems():
             entries = store.entries()
-        latest, current = _latest(store), predictor.current
-        serving_id = current.checkpoint_id if current else None
-        latest_id = latest.id if latest else None
-        return CheckpointsAnswer(checkpoints=[_entry(entry, serving_id, latest_id) for entry in entries])
+        latest, pin, current = _latest(store), _pin(store), predictor.current
+        named = {
+            "serving": current.checkpoint_id if current else None,
+            "latest": latest.id if latest else None,
+            "pinned": pin.id if pin else None,
+        }
+        return CheckpointsAnswer(checkpoints=[_entry(entry, named) for entry in entries])
 
     def show_checkpoint(id: str) -> Manifest:  # noqa: A002 - the path's parameter
         """Show one checkpoint's manifest: where it came from, what it learnt from, and how the gate judged it."""
@@ -118,12 +123,20 @@ def _latest(store: CheckpointStore) -> Pointer | None:
     return None
 
 
-def _entry(entry: Entry, serving_id: str | None, latest_id: str | None) -> CheckpointEntry:
+def _pin(store: CheckpointStore) -> Pin | None:
+    """Return the pin, None where there is none or it cannot be read: the watcher's trouble says why."""
+    with suppress(StoreError):
+        return read_pin(store.path)
+    return None
+
+
+def _entry(entry: Entry, named: Mapping[str, str | None]) -> CheckpointEntry:
     manifest = entry.manifest
     return CheckpointEntry(
         id=entry.id,
-        serving=entry.id == serving_id,
-        latest=entry.id == latest_id,
+        serving=entry.id == named["serving"],
+        latest=entry.id == named["latest"],
+        pinned=entry.id == named["pinned"],
         round=manifest and manifest.round,
         created_at=manifest and manifest.created_at,
         trained_until=manifest and manifest.trained_until,

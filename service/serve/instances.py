@@ -51,7 +51,7 @@ def warnings_of(model: LearnedModel, codes: IntArray, rows: Sequence[Sequence[An
 
     A row holds the values of the model's features in their order.
     """
-    if UNKNOWN not in codes:
+    if not codes.size or UNKNOWN not in codes:
         return []
     columns = model.columns
     warnings: list[list[str]] = [[] for _ in rows]

@@ -39,6 +39,7 @@ class Watched:
         self._app = app
         self._observer = observer
         self._closing = closing
+        self._log = log.bind()  # once: a lazy logger is made anew at each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol)."""
@@ -85,7 +86,7 @@ class Watched:
                 elapsed, route = time.perf_counter() - began, _route(scope)
                 answered = status or CLIENT_CLOSED_REQUEST
                 self._observer.request_ended(route, answered, elapsed)
-                log.debug("request", method=scope["method"], route=route, status=answered, seconds=round(elapsed, 6))
+                self._log.debug("request", method=scope["method"], route=route, status=answered, seconds=round(elapsed, 6))
 
     def _dressed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
         dressed = [*headers, (b"x-request-id", request_id.encode("ascii")), NO_SNIFFING]

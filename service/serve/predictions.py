@@ -36,25 +36,25 @@ RETRY_AFTER_SECONDS = 2
 Warnings = Sequence[Sequence[str]]
 
 
-def add_prediction_route(app: FastAPI, settings: Settings, predictor: Predictor, batcher: Batcher) -> None:
-    """Add the route that answers from ``predictor.current``."""
+def add_prediction_route(app: FastAPI, settings: Settings, predictor: Predictor, batcher: Batcher) -> AsgiRoute:
+    """Add the route that answers from ``predictor.current``; return it."""
 
     async def predict_instances() -> PredictAnswer:
         """Predict the label of each instance; all of a request's answers come from one checkpoint."""
         raise NotImplementedError  # described here, answered by the endpoint
 
-    app.router.routes.append(
-        AsgiRoute(
-            PATH,
-            predict_instances,
-            PredictEndpoint(settings, predictor, batcher),
-            methods=["POST"],
-            response_model=PredictAnswer,
-            responses=documented(STATUSES),
-            openapi_extra=predict_body(settings),
-            tags=["predictions"],
-        )
+    route = AsgiRoute(
+        PATH,
+        predict_instances,
+        PredictEndpoint(settings, predictor, batcher),
+        methods=["POST"],
+        response_model=PredictAnswer,
+        responses=documented(STATUSES),
+        openapi_extra=predict_body(settings),
+        tags=["predictions"],
     )
+    app.router.routes.append(route)
+    return route
 
 
 class PredictEndpoint:
@@ -85,14 +85,17 @@ class PredictEndpoint:
             else:
                 answer = await in_thread(self._threads, _encode, serving, outputs, warnings)
         headers = [(b"content-length", b"%d" % len(answer)), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
     def _read(self, body: bytes, model: LearnedModel) -> tuple[FloatArray, IntArray, Warnings]:
         """Return what a body asks for: numbers, codes, and what each instance is to be warned of."""
-        reader = self._reader
-        if model.encoder.schema != reader.schema:
-            self._reader = reader = InstanceReader(model.encoder.schema, self._settings.serve.max_instances)
+        reader, schema = self._reader, model.encoder.schema
+        if schema is not reader.schema:
+            if schema == reader.schema:
+                reader.schema = schema  # the next look is quicker
+            else:
+                self._reader = reader = InstanceReader(schema, self._settings.serve.max_instances)
         read = reader.read(body, model)
         if read is None:
             return encode_instances(model, list_in(body, "instances", self._settings, unique_keys=True))

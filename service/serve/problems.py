@@ -89,6 +89,11 @@ def problem(
     return Response(json.dumps(body).encode("ascii"), status, headers, MEDIA_TYPE)
 
 
+def response_of(error: ProblemError) -> Response:
+    """Return the response that an error stands for."""
+    return problem(error.status, error.detail, errors=error.errors, headers=error.headers)
+
+
 def documented(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     """Return how OpenAPI describes these statuses' problems; the schema's name is that of ``schemas.Problem``."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -108,7 +113,7 @@ def install_problems(app: FastAPI | Starlette) -> None:
 
 async def _of_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - registered for no other
-    return problem(error.status, error.detail, errors=error.errors, headers=error.headers)
+    return response_of(error)
 
 
 async def _of_http(request: Request, error: Exception) -> Response:

@@ -4,10 +4,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service import __version__
 from service.settings import Schema, Settings, Task
 
-EXAMPLE_ID = "20260131T093000-000042"
+EXAMPLE_ID = "000042-3f9a1c2b"
 EXAMPLE_TIME = "2026-01-31T09:30:00.250Z"
+EXAMPLE_TRAINER: dict[str, Any] = {
+    "at": EXAMPLE_TIME,
+    "state": "learning",
+    "new_events": 120,
+    "trained_until": EXAMPLE_TIME,
+    "age_seconds": 0.4,
+    "stale": False,
+}
 
 
 class Answer(BaseModel):
@@ -52,14 +61,14 @@ class PredictAnswer(Answer):
 class RejectedEvent(Answer):
     """An event that did not fit."""
 
-    index: int = Field(description="its place in the request, from 0")
+    index: int = Field(examples=[1], description="its place in the request, from 0")
     reason: str = Field(examples=["missing_feature"])
 
 
 class EventsAnswer(Answer):
     """What became of the events; the accepted ones are durable, the rejected ones are dead-lettered."""
 
-    accepted: int
+    accepted: int = Field(examples=[1])
     rejected: list[RejectedEvent]
 
 
@@ -68,33 +77,52 @@ class ServingStatus(Answer):
 
     id: str = Field(examples=[EXAMPLE_ID])
     since: str = Field(examples=[EXAMPLE_TIME], description="when this server began to answer from it")
-    round: int = Field(description="the round of training that made it")
+    round: int = Field(examples=[42], description="the round of training that made it")
     created_at: str = Field(examples=[EXAMPLE_TIME])
     trained_until: str | None = Field(examples=[EXAMPLE_TIME])
-    labels: list[str] = Field(description="in the order of its outputs; empty for a regression")
+    labels: list[str] = Field(
+        examples=[["no", "yes"]], description="in the order of its outputs; empty for a regression"
+    )
 
 
 class Latest(Answer):
     """Where the store's pointer stands."""
 
     id: str = Field(examples=[EXAMPLE_ID])
-    previous: str | None
+    previous: str | None = Field(examples=["000041-90d3b6aa"])
     at: str = Field(examples=[EXAMPLE_TIME])
-    by: str = Field(description="who moved it")
-    reason: str
+    by: str = Field(examples=["trainer"], description="who moved it")
+    reason: str = Field(examples=["not_worse"])
+
+
+class Pinned(Answer):
+    """The checkpoint that every server of the store answers from until the pin is deleted."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    at: str = Field(examples=[EXAMPLE_TIME])
+    by: str = Field(description="who pinned it: a token's name, or user@machine of a command line", examples=["ops"])
+    reason: str = Field(examples=["the newer ones misbehave"])
 
 
 class StatusAnswer(Answer):
     """How this server and its trainer fare."""
 
     task: Task
-    model_name: str
-    version: str = Field(description="of Freshet")
+    model_name: str = Field(examples=["freshet"])
+    version: str = Field(examples=[__version__], description="of Freshet")
     serving: ServingStatus | None = Field(description="null until a checkpoint serves")
-    latest: Latest | None = Field(description="null without a checkpoint, or while the store cannot be read")
-    trouble: str | None = Field(description="why the latest checkpoint does not serve, if it does not")
+    latest: Latest | None = Field(
+        description="what serves while nothing is pinned; null without a checkpoint, or while the store cannot be read"
+    )
+    pinned: Pinned | None = Field(
+        examples=[None], description="null while nothing is pinned, or the store cannot be read"
+    )
+    trouble: str | None = Field(
+        examples=[None], description="why what is pinned, else the latest, does not serve, if it does not"
+    )
     trainer: dict[str, Any] | None = Field(
-        description="what the trainer last wrote of itself, with `age_seconds` and `stale`; null if it never did"
+        examples=[EXAMPLE_TRAINER],
+        description="what the trainer last wrote of itself, with `age_seconds` and `stale`; null if it never did",
     )
 
 
@@ -104,11 +132,12 @@ class CheckpointEntry(Answer):
     id: str = Field(examples=[EXAMPLE_ID])
     serving: bool = Field(description="this server answers from it")
     latest: bool = Field(description="the store's pointer names it")
-    round: int | None
+    pinned: bool = Field(examples=[False], description="every server is to answer from it, whatever the latest is")
+    round: int | None = Field(examples=[42])
     created_at: str | None = Field(examples=[EXAMPLE_TIME])
     trained_until: str | None = Field(examples=[EXAMPLE_TIME])
     trigger: str | None = Field(examples=["new_events"], description="why its round began")
-    problem: str | None = Field(description="why it cannot be served, if it cannot")
+    problem: str | None = Field(examples=[None], description="why it cannot be served, if it cannot")
 
 
 class CheckpointsAnswer(Answer):
@@ -162,8 +191,17 @@ def events_body(settings: Settings) -> dict[str, Any]:
     return _body(
         "events",
         {"anyOf": [form, anything]},
-        {"ts": EXAMPLE_TIME, "features": _example_features(features), "label": label["example"]},
+        {"id": "42", "ts": EXAMPLE_TIME, "features": _example_features(features), "label": label["example"]},
     )
+
+
+def example_prediction(settings: Settings) -> dict[str, Any]:
+    """Return what the model could say of the instance in the description."""
+    if settings.task == "regression":
+        return {"label": 1.5, "scores": {"value": 1.5}}
+    labels = settings.schema_.labels or ("no", "yes")
+    others = dict.fromkeys(labels[1:], 0.25 / max(1, len(labels) - 1))
+    return {"label": labels[0], "scores": {labels[0]: 0.75, **others}}
 
 
 def _body(key: str, item: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
@@ -172,9 +210,9 @@ def _body(key: str, item: dict[str, Any], example: dict[str, Any]) -> dict[str, 
         "properties": {key: {"type": "array", "minItems": 1, "items": item}},
         "required": [key],
         "additionalProperties": False,
-        "example": {key: [example]},
     }
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": form}}}}
+    content = {"application/json": {"schema": form, "example": {key: [example]}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _features_form(schema: Schema) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import structlog
 
 from service.errors import ConfigurationError
+from service.store.pointer import GATE
 
 Role = Literal["events", "admin"]
 
@@ -56,6 +57,8 @@ def parse_tokens(text: bytes, path: Path) -> tuple[Holder, ...]:
         name, role, token = line.split(":", 2)
         if not _NAME.fullmatch(name):
             raise _wrong(path, number, "has a name that is not 1 to 64 of A-Z a-z 0-9 . _ -")
+        if name == GATE:
+            raise _wrong(path, number, f"has the name {GATE}, under which the trainer promotes; choose another")
         if role not in get_args(Role):
             raise _wrong(path, number, f"has an unknown role; there are {' and '.join(get_args(Role))}")
         if not _TOKEN.fullmatch(token):

@@ -14,6 +14,7 @@ from service.errors import CheckpointDamagedError, CheckpointMissingError, Store
 from service.model.features import FeatureColumns
 from service.model.learned import LearnedModel
 from service.observer import Observer
+from service.serve.freshness import Freshness
 from service.serve.predictor import Predictor, Serving, warm_up
 from service.settings import Network, Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
@@ -52,6 +53,7 @@ class Watcher:
         self._store = store
         self._predictor = predictor
         self._observer = observer
+        self._freshness = Freshness(store, observer)
         self._settled: Target = None
         self._trouble_with_settled: str | None = NOTHING_YET
         self._followed: Target = None
@@ -82,6 +84,9 @@ class Watcher:
                 self._trouble_with_settled = self._follow(target)
                 self._settled = target
             trouble = self._trouble_with_settled
+            if target is None:
+                self._freshness.nothing_published()
+            self._freshness.settle()
         except (
             StoreError
         ) as error:  # away, or a checkpoint not yet visible on a network file system: the next look helps
@@ -143,14 +148,16 @@ class Watcher:
     def _serve_newest_sound(self) -> None:
         """At the start an older checkpoint is better than none, whether the newer ones are damaged or unusable."""
         built: list[Built] = []
-        checkpoint = self._store.newest_sound(self._pass_over, check=lambda found: built.append(self._build(found)))
+        checkpoint = self._store.newest_sound(
+            self._pass_over, check=lambda found: built.append(build(self._settings, found))
+        )
         if checkpoint is not None:
             self._swap_to(checkpoint, *built[-1])
 
     def _serve(self, checkpoint_id: str) -> None:
         try:
             checkpoint = self._store.read(checkpoint_id)
-            built = self._build(checkpoint)
+            built = build(self._settings, checkpoint)
         except (StoreUnavailableError, CheckpointMissingError):
             raise
         except StoreError as error:
@@ -166,26 +173,12 @@ class Watcher:
                 checkpoint=manifest.id,
                 features=", ".join(model.columns.names),
             )
-        until = manifest.trained_until
-        self._predictor.current = Serving(manifest.id, manifest, model, time.time(), inline_rows)
+        until, now = manifest.trained_until, time.time()
+        self._predictor.current = Serving(manifest.id, manifest, model, now, inline_rows)
         self._observer.serving(manifest.id, utc_seconds(manifest.created_at), utc_seconds(until) if until else math.nan)
         self._observer.swapped("swapped")
         log.info("checkpoint serves", checkpoint=manifest.id, round=manifest.round, trained_until=until)
-
-    def _build(self, checkpoint: Checkpoint) -> Built:
-        """Return a checkpoint's model, warmed up; raises StoreError if there is none to be had of it."""
-        try:
-            network = Network.model_validate(checkpoint.encoder["network"])
-            own = self._settings.train.model
-            if network.module is not None or own.module is not None:
-                _require_same(network, own)
-            model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
-            inline_rows = warm_up(model)
-        except Exception as error:
-            # Sound by its digest, yet made by a program that we do not know.
-            what = str(error) or type(error).__name__
-            raise StoreError(f"checkpoint {checkpoint.manifest.id} cannot be built: {what}") from error
-        return model, inline_rows
+        self._freshness.serves(manifest, now)
 
     def _pass_over(self, checkpoint_id: str, error: StoreError) -> None:
         if checkpoint_id not in self._passed_over:
@@ -204,6 +197,22 @@ class Watcher:
         elif trouble is None and self._predictor.trouble != NOTHING_YET:
             log.info("store followed again", serving=serving)
         self._predictor.trouble = trouble
+
+
+def build(settings: Settings, checkpoint: Checkpoint) -> Built:
+    """Return a checkpoint's model, warmed up; raises StoreError if there is none to be had of it."""
+    try:
+        network = Network.model_validate(checkpoint.encoder["network"])
+        own = settings.train.model
+        if network.module is not None or own.module is not None:
+            _require_same(network, own)
+        model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
+        inline_rows = warm_up(model)
+    except Exception as error:
+        # Sound by its digest, yet made by a program that we do not know.
+        what = str(error) or type(error).__name__
+        raise StoreError(f"checkpoint {checkpoint.manifest.id} cannot be built: {what}") from error
+    return model, inline_rows
 
 
 def _require_same(network: Network, own: Network) -> None:

@@ -1,11 +1,15 @@
 """HTTP/1.1 as httptools reads it for uvicorn, and what those two take that we do not."""
 
+import asyncio
 import re
 from http import HTTPStatus
 from typing import Literal
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.serve.cycle import Cycle
 
 FREE_PIECES = 1_000
 MEAN_PIECE_BYTES = 64
@@ -14,6 +18,9 @@ FRAMING_BYTES = 256 * 2**10
 
 VERSIONS = ("1.0", "1.1")
 VERSIONS_SPOKEN = "this server speaks HTTP/1.1 and HTTP/1.0"
+BODY_IS_HERE = "body_is_here"
+"""The key in a scope's state that says, to whoever reads the body, that nobody has to be waited for."""
+
 _ABSOLUTE = re.compile(rb"https?://([^/?@]+)(.*)", re.IGNORECASE)
 _PARSERS_WORD_FOR_VERSIONS = "Invalid HTTP version"
 
@@ -105,7 +112,7 @@ class Wire(HttpToolsProtocol):
             raise WireError(HTTPStatus.BAD_REQUEST, "this is not an HTTP request: it needs one Host header")
         if not self.url.startswith(b"/"):
             self._to_origin_form()
-        super().on_headers_complete()
+        self._hand_on(version)
         self.reading = "body"
 
     def on_body(self, body: bytes) -> None:
@@ -120,6 +127,7 @@ class Wire(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request."""
         super().on_message_complete()
+        self.scope["state"][BODY_IS_HERE] = True
         self.reading = None
 
     def _feed(self, data: bytes) -> None:
@@ -130,6 +138,37 @@ class Wire(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
         return None
+
+    def _hand_on(self, version: str) -> None:
+        """Let the application answer, once all that was asked before is answered; uvicorn's way but for the cycle."""
+        scope = self.scope
+        target, _, query = self.url.partition(b"?")
+        raw_path = target.partition(b"#")[0]
+        path = raw_path.decode("ascii")
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query.partition(b"#")[0]
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _to_origin_form(self) -> None:
         """Make a request for http://host/path one for /path with that Host, whatever Host it had (RFC 9112, 3.2.2)."""

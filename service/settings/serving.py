@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from service.settings.base import Port, Seconds, Section, Text
+from service.settings.beside import Explain, Shadow
 from service.settings.checks import clash
 
 Briefly = Annotated[float, Field(gt=0, le=3_600)]
@@ -49,6 +50,8 @@ class Serve(Section):
     watch_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
         0.25, description="time between two looks at the store's pointer"
     )
+    shadow: Shadow = Shadow()
+    explain: Explain = Explain()
     grace_seconds: Seconds = Field(10.0, description="time that open requests have to finish at a stop")
     announce_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         0.0, description="part of the grace time in which a stopping server still listens, while /readyz says 503"

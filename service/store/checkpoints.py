@@ -27,7 +27,7 @@ IDENTITY = "id"
 _log = structlog.get_logger(__name__)
 
 Report = Callable[[str, StoreError], None]
-Check = Callable[["Checkpoint"], None]
+Check = Callable[["Checkpoint"], object]
 _Read = TypeVar("_Read")
 
 
@@ -94,13 +94,7 @@ class CheckpointStore:
         Raises CheckpointMissingError, CheckpointDamagedError, or StoreError for one that a newer Freshet wrote.
         """
         folder, (values, files) = self._look(checkpoint_id, read_sealed)
-        manifest = _parse(values, folder)
-        try:
-            tensors, encoder = unpack(files[WEIGHTS], str(folder / WEIGHTS)), json.loads(files[ENCODER])
-        except (KeyError, ValueError, RecursionError) as error:
-            message = f"{folder}: damaged, it lacks or cannot read a part of a checkpoint ({error})"
-            raise CheckpointDamagedError(message) from None
-        return Checkpoint(manifest, tensors, encoder)
+        return checkpoint_in(folder, values, files)
 
     def verify(self, checkpoint_id: str) -> Manifest:
         """Return a checkpoint's manifest once every byte is verified; raises as ``read`` does."""
@@ -258,6 +252,17 @@ class CheckpointStore:
             f"no checkpoint {checkpoint_id[:80]!r} in {self.path}; `freshet checkpoints list` shows those there are"
         )
         raise CheckpointMissingError(message)
+
+
+def checkpoint_in(folder: Path, values: dict[str, Any], files: dict[str, bytes]) -> Checkpoint:
+    """Return the checkpoint that a folder's manifest and files make up; raises as ``CheckpointStore.read`` does."""
+    manifest = _parse(values, folder)
+    try:
+        tensors, encoder = unpack(files[WEIGHTS], str(folder / WEIGHTS)), json.loads(files[ENCODER])
+    except (KeyError, ValueError, RecursionError) as error:
+        message = f"{folder}: damaged, it lacks or cannot read a part of a checkpoint ({error})"
+        raise CheckpointDamagedError(message) from None
+    return Checkpoint(manifest, tensors, encoder)
 
 
 def _parse(values: dict[str, Any], folder: Path) -> Manifest:

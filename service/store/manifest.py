@@ -8,10 +8,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from service.errors import CheckpointDamagedError, StoreError
 from service.store.canonical import plain
-from service.store.clock import utc_seconds
+from service.store.clock import utc_seconds, utc_text
+from service.store.event_times import NO_TIMES, EventTimes
 
-FORMAT_VERSION = 2
-"""Since 2 with ``follows``; in a manifest of 1 it is what ``data`` tells."""
+FORMAT_VERSION = 3
+"""Since 2 with ``follows``; in a manifest of 1 it is what ``data`` tells. Since 3 with ``learnt``."""
 
 _ID = re.compile(r"[0-9]{6,12}-[0-9a-f]{8}")
 
@@ -69,14 +70,50 @@ class Following(_Frozen):
     offset: int
 
 
+class Learnt(_Frozen):
+    """The learnable events that no checkpoint published before has learnt from.
+
+    So many ``events``, which happened from about ``first`` to ``last``; ``after`` is the checkpoint published before it
+    that told of such events. ``times`` is when each of them happened, as ``EventTimes.encoded`` writes it: for those
+    that measure, and left out where a person reads.
+    """
+
+    events: Annotated[int, Field(ge=0)]
+    first: Time | None = None
+    last: Time | None = None
+    after: CheckpointId | None = None
+    times: str = ""
+
+    @model_validator(mode="after")
+    def _times_are_of_these_events(self) -> Self:
+        if self.times and self.event_times.events != self.events:
+            message = "its times are not those of so many events"
+            raise ValueError(message)
+        return self
+
+    @classmethod
+    def of(cls, times: EventTimes, after: str | None) -> Self:
+        """Return what a manifest says of such events."""
+        if not len(times):
+            return cls(events=0, after=after)
+        first, last = (utc_text(int(times.stamps[at]) / 1_000) for at in (0, -1))
+        return cls(events=times.events, first=first, last=last, after=after, times=times.encoded())
+
+    @property
+    def event_times(self) -> EventTimes:
+        """When the events happened."""
+        return EventTimes.decoded(self.times) if self.times else NO_TIMES
+
+
 class Manifest(_Frozen):
     """A checkpoint's origin, in plain JSON.
 
     ``parent`` is the checkpoint it was fine-tuned from, ``lineage`` the frozen, pre-trained root of that chain (a root
     has no parent and is its own lineage); times are RFC 3339 in UTC, ``trained_until`` the largest event time trained
-    on; ``trigger`` the reason of the round; ``data`` what the round learnt from; ``follows`` where every
-    partition goes on; ``gate`` the decision's numbers, None
-    where no gate was asked; ``fence`` the number of the lease under which it was written. NaN becomes None.
+    on; ``trigger`` the reason of the round; ``data`` what the round learnt from; ``follows`` where every partition goes
+    on; ``learnt`` the events that were never served before, None in a former checkpoint that is published anew and in
+    what an older Freshet wrote; ``gate`` the decision's numbers, None where no gate was asked; ``fence`` the number of
+    the lease under which it was written. NaN becomes None.
     """
 
     format_version: int = FORMAT_VERSION
@@ -89,6 +126,7 @@ class Manifest(_Frozen):
     trigger: str
     data: tuple[DataRange, ...] = ()
     follows: tuple[Following, ...] = ()
+    learnt: Learnt | None = None
     hyperparameters: Plain = Field(default_factory=dict)
     gate: Plain | None = None
     schema_fingerprint: str

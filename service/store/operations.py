@@ -27,23 +27,24 @@ BY_HAND = "by hand"
 """The reason where none is given."""
 
 
-def reason_fault(reason: str) -> str | None:
-    """Return what is wrong with a reason, None if it can stand in files, answers and logs: one line of bounded length.
+def one_line(reason: str | None) -> str:
+    """Return a reason as one printable line, BY_HAND for none: it goes into files, answers, logs and terminals.
 
-    What cannot be printed is refused: it could end a line, or turn the text around it.
+    Line breaks and the like become spaces, what cannot be printed its escape. Raises ValueError for one that is longer
+    than MAX_REASON_CHARS.
     """
-    if not reason.strip():
-        return "it is empty; leave it out, or say why"
+    if reason is None:
+        return BY_HAND
     if len(reason) > MAX_REASON_CHARS:
-        return f"it has more than {MAX_REASON_CHARS} characters"
-    if not reason.isprintable():
-        return "it holds characters that cannot be printed; write one line of text"
-    return None
+        message = f"longer than {MAX_REASON_CHARS} characters"
+        raise ValueError(message)
+    words = " ".join(reason.split())
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words) or BY_HAND
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who acts, and why; ``reason`` is one of which ``reason_fault`` finds nothing."""
+    """Who acts, and why; both are one printable line."""
 
     name: str
     reason: str = BY_HAND
@@ -113,6 +114,7 @@ class Operations:
         return self._history.tail(count)[::-1]
 
     def _require_sound(self, checkpoint_id: str) -> None:
+        find_pin(self._store.path)  # raises for a store that is away, where a checkpoint would seem to be damaged
         checkpoint = self._store.read(checkpoint_id)
         if self._check is not None:
             self._check(checkpoint)

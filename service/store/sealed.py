@@ -26,9 +26,10 @@ def write_sealed(
     files: Mapping[str, bytes],
     manifest: Mapping[str, Any],
     *,
+    durable: bool = True,
     before_rename: Callable[[], None] | None = None,
 ) -> None:
-    """Write a new sealed folder, durable once this returns.
+    """Write a new sealed folder, durable once this returns, unless it need not be.
 
     ``before_rename`` is called when only the rename is left, and may raise to stop it. Raises StoreUnavailableError
     if the file system refuses; whatever is raised, nothing is left behind.
@@ -43,14 +44,19 @@ def write_sealed(
         with store_errors(folder):
             new.mkdir()
             for name, data in whole.items():
-                write_synced(new / name, data)
-            sync_folder(new)
+                if durable:
+                    write_synced(new / name, data)
+                else:
+                    (new / name).write_bytes(data)
+            if durable:
+                sync_folder(new)
         if before_rename is not None:
             before_rename()
         with store_errors(folder):
             new.rename(folder)
             renamed = True
-            sync_folder(folder.parent)
+            if durable:
+                sync_folder(folder.parent)
     except BaseException:
         if renamed:  # whole, but perhaps not durable: reported as failed, so it must not stay
             with suppress(OSError):

@@ -138,6 +138,9 @@ class Promotion:
             decision, candidate = replace(decision, decision=REJECT, reason="overruled"), None
         self._observer.decided(decision.decision, decision.reason)
         if candidate is None:
+            frozen = learner.roles.frozen
+            root = frozen.checkpoint_id if frozen else None
+            self._publisher.challengers.show(given, decision, learner.judged, root)
             self._end(decision, given, outcome, None)
         else:
             self._publish(candidate, outcome, events)

@@ -32,10 +32,11 @@ from service.store.fingerprint import (
 )
 from service.store.journal import DECISIONS, Journal
 from service.store.lease import Lease
-from service.store.manifest import FORMAT_VERSION, DataRange, Following, Manifest
+from service.store.manifest import FORMAT_VERSION, DataRange, Following, Learnt, Manifest
 from service.store.pin import find_pin
 from service.store.pointer import GATE
 from service.store.status import write_status
+from service.trainer.challengers import ChallengerShow
 from service.trainer.intake import Refused, weight
 from service.trainer.state_store import State, StateStore
 from service.validate.gate import Decision
@@ -56,6 +57,7 @@ class Publisher:
         identity = schema_values(settings) | model_values(settings)
         mine = identity | {"store": self.checkpoints.identity()}
         self.states = StateStore(settings.trainer, mine, lease, fence, observer)
+        self.challengers = ChallengerShow(settings, fence)
         self._journal = Journal(settings.store.path / DECISIONS)
         self._wanted = identity
         self._settings = settings
@@ -83,7 +85,7 @@ class Publisher:
         2. The checkpoint is durable; nothing names it yet.
         3. The snapshot names it: from here a restart finishes the promotion.
         4. The pointer moves: servers take it over.
-        5. What is no longer needed goes; ``roles`` are the checkpoints that must stay.
+        5. What is no longer needed goes; ``roles`` must stay, and what servers are to shadow.
 
         Without a state (`pretrain`) there is no step 3: the trainer will begin from the checkpoint.
         """
@@ -102,7 +104,7 @@ class Publisher:
             self.states.save(state)  # 3
         self.point(checkpoint_id, candidate.decision.reason)  # 4
         try:
-            self.checkpoints.prune({checkpoint_id, *roles})  # 5
+            self.checkpoints.prune({checkpoint_id, *roles, *self._settings.serve.shadow.candidates})  # 5
         except StoreError as error:
             log.warning("old checkpoints stay", problem=str(error))
         self._observer.phase_ended("publish", time.perf_counter() - began)
@@ -210,6 +212,7 @@ class Publisher:
             trigger=given.trigger,
             data=tuple(DataRange(**span) for span in given.data),
             follows=_followings(candidate),
+            learnt=Learnt.of(candidate.newly_learnt, candidate.after),
             hyperparameters=given.settings.model_dump(mode="json") | {"seed": given.seed, "members": members},
             gate=_of_gate(decision),
             schema_fingerprint=schema_fingerprint(self._settings),
@@ -230,6 +233,7 @@ class Publisher:
             "trigger": candidate.given.trigger,
             "data": (),
             "follows": _followings(candidate),
+            "learnt": None,
             "gate": _of_gate(candidate.decision),
             "fence": self._fence,
         }

@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,8 +24,9 @@ from service.ingest.dead_letters import DeadLetter
 from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
-from service.store.journal import DECISIONS, Journal
+from service.store.journal import Journal
 from service.store.manifest import Manifest
+from service.store.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 IDS = ("000000-00000000", "000001-00000001")
@@ -217,7 +220,7 @@ def write_checkpoint(store: CheckpointStore, checkpoint_id: str, parent: str | N
 
 
 def test_checkpoints_are_listed_verified_and_promoted(freshet: Freshet, tmp_path: Path) -> None:
-    """An operator's promotion moves the pointer and stands in the journal; damage is found, said, and ends with 1."""
+    """An operator's promotion moves the pointer and stands in the history; damage is found, said, and ends with 1."""
     assert "no checkpoints" in freshet("checkpoints", "list").stderr
     path = tmp_path / "freshet-data" / "store"
     store = CheckpointStore(path, 20)
@@ -229,8 +232,10 @@ def test_checkpoints_are_listed_verified_and_promoted(freshet: Freshet, tmp_path
     assert (promoted["serving"], promoted["previous"]) == (IDS[0], IDS[1])
     pointer = store.latest()
     assert pointer is not None
-    assert (pointer.id, pointer.by, pointer.reason) == (IDS[0], "operator", "step back")
-    assert Journal(path / DECISIONS).tail(1)[0]["reason"] == "step back"
+    assert (pointer.id, pointer.reason) == (IDS[0], "step back")
+    told = Journal(path / OPERATIONS).tail(1)[0]
+    assert (told["event"], told["checkpoint"], told["before"]) == ("promoted", IDS[0], IDS[1])
+    assert told["by"] == pointer.by == f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
 
     listed = json.loads(freshet("checkpoints", "list", "--json").stdout)
     assert listed["serving"] == IDS[0]

@@ -32,11 +32,15 @@ COMMANDS = {
     "checkpoints show",
     "checkpoints verify",
     "checkpoints promote",
+    "checkpoints pin",
+    "checkpoints unpin",
+    "checkpoints history",
     "ledger",
     "dlq list",
     "dlq replay",
 }
 FILE_OF_COMMAND = {"send": ["a.csv"], "pretrain": ["a.csv"], "replay": ["a.csv"]}
+WITH_ID = ("checkpoints show", "checkpoints promote", "checkpoints pin")
 
 Ended = tuple[int, str, str]
 Freshet = Callable[..., Ended]
@@ -158,7 +162,7 @@ def test_a_wrong_configuration_is_one_line_and_exit_2(
     freshet: Freshet, command: str, arguments: tuple[str, ...]
 ) -> None:
     """Every command refuses it the same way, before it does anything else."""
-    given = {"checkpoints show": ["x"], "checkpoints promote": ["x"], **FILE_OF_COMMAND}.get(command, [])
+    given = (FILE_OF_COMMAND | {name: ["x"] for name in WITH_ID}).get(command, [])
     code, out, err = freshet(*command.split(), *given, *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("freshet: ")

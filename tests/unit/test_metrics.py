@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 
+import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
@@ -43,6 +44,7 @@ SERVER = BOTH | {
     "freshet_request_duration_seconds": "histogram",
     "freshet_requests_in_flight": "gauge",
     "freshet_batch_instances": "histogram",
+    "freshet_event_to_served_seconds": "histogram",
 }
 BEYOND_THE_CONTRACT = {
     "freshet_positions_gone_events": "counter",
@@ -55,6 +57,8 @@ BEYOND_THE_CONTRACT = {
     "freshet_unserved_age_seconds": "gauge",
     "freshet_round_spacing_ratio": "gauge",
 }
+
+SERVER_BEYOND_THE_CONTRACT = {"freshet_pinned": "gauge"}
 
 
 def types_of(observer: PrometheusObserver) -> dict[str, str]:
@@ -79,7 +83,7 @@ def test_the_trainer_exports_its_own_names() -> None:
 
 def test_the_server_exports_its_own_names() -> None:
     """Names and types as promised, and of the trainer's those alone that both have."""
-    assert types_of(ServerObserver()) == SERVER
+    assert types_of(ServerObserver()) == SERVER | SERVER_BEYOND_THE_CONTRACT
 
 
 def test_a_regression_has_an_error_in_place_of_an_accuracy() -> None:
@@ -172,6 +176,8 @@ def call_every_hook(observer: PrometheusObserver) -> None:
     observer.training_paused(paused=True)
     observer.serving("000001-0", 1.0, math.nan)
     observer.swapped("swapped")
+    observer.events_served(np.array([0.2, 4_000.0]), np.array([3, 1]))
+    observer.pinned(is_pinned=True)
     observer.request_began()
     observer.request_ended("/v1/predict", 200, 0.002)
 
@@ -218,11 +224,14 @@ def test_the_servers_hooks_arrive_in_its_metrics() -> None:
     assert value(observer, "freshet_requests_in_flight") == 0
     assert value(observer, "freshet_request_duration_seconds_count", route="/v1/predict", status="200") == 1
     assert value(observer, "freshet_swaps_total", outcome="swapped") == 1
+    assert value(observer, "freshet_pinned") == 1
+    assert value(observer, "freshet_event_to_served_seconds_bucket", le="0.25") == 3
+    assert value(observer, "freshet_event_to_served_seconds_count") == 4
     assert value(observer, "freshet_events_rejected_total", reason="not_json") == 2
     assert value(observer, "freshet_dead_letters_total", outcome="sent") == 2
     observer.request_began()
     assert value(observer, "freshet_requests_in_flight") == 1
-    assert types_of(observer) == SERVER
+    assert types_of(observer) == SERVER | SERVER_BEYOND_THE_CONTRACT
 
 
 def test_one_checkpoint_serves_at_a_time_in_every_scrape() -> None:

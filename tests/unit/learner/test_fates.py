@@ -21,12 +21,14 @@ from service.records import REWOUND, Partition
 
 SOURCE = Partition("events", 0)
 OTHER = Partition("events", 1)
+NOTHING = np.empty(0, dtype=np.int64)
 
 
 def add(fates: Fates, first: int, codes: list[int], *, expected: int | None = None, source: Partition = SOURCE) -> None:
     """Add consecutive offsets with these fates."""
     offsets = np.arange(first, first + len(codes))
-    fates.add(source, expected, offsets, np.array(codes, dtype=np.int64))
+    given = np.array(codes, dtype=np.int64)
+    fates.add(source, expected, offsets, given, offsets[given == LEARNABLE])
 
 
 def told(runs: Runs) -> list[tuple[int, int, int]]:
@@ -100,7 +102,7 @@ def test_events_of_a_round_in_flight_wait_for_its_end() -> None:
 def test_offsets_left_out_hold_no_record() -> None:
     """Markers of transactions and compacted records are named, where something was awaited."""
     fates = Fates(10)
-    fates.add(SOURCE, 0, np.array([2, 3, 6]), np.array([HELD_OUT, HELD_OUT, DEAD_LETTERED]))
+    fates.add(SOURCE, 0, np.array([2, 3, 6]), np.array([HELD_OUT, HELD_OUT, DEAD_LETTERED]), NOTHING)
     wanted = [(0, 1, NO_RECORD), (2, 3, HELD_OUT), (4, 5, NO_RECORD), (6, 6, DEAD_LETTERED)]
     assert sorted(told(fates.drain())) == wanted
 
@@ -109,10 +111,10 @@ def test_what_the_log_deleted_has_no_fate() -> None:
     """Of what was left out, only what the log says to have deleted is left without a fate."""
     fates = Fates(10)
     fates.gone(SOURCE, 3, 6)
-    fates.add(SOURCE, 1, np.array([9]), np.array([HELD_OUT]))
+    fates.add(SOURCE, 1, np.array([9]), np.array([HELD_OUT]), NOTHING)
     assert sorted(told(fates.drain())) == [(1, 2, NO_RECORD), (7, 8, NO_RECORD), (9, 9, HELD_OUT)]
     fates.gone(SOURCE, 11, 12)
-    fates.add(SOURCE, 10, np.array([10, 13]), np.array([HELD_OUT, HELD_OUT]))
+    fates.add(SOURCE, 10, np.array([10, 13]), np.array([HELD_OUT, HELD_OUT]), NOTHING)
     assert sorted(told(fates.drain())) == [(10, 10, HELD_OUT), (13, 13, HELD_OUT)]
 
 

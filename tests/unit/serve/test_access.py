@@ -117,12 +117,3 @@ def test_who_forwards_as_loopback_is_not_believed(serving: Callable[..., Service
     """An outsider may write any address into a header."""
     headers = {"x-forwarded-for": "127.0.0.1"}
     problem_of(serving().client.post("/v1/events", json=BODY, headers=headers), 403)
-
-
-def test_no_route_of_an_administrator_is_there(ready: Service) -> None:
-    """What changes what serves is not reachable at all, with whatever method."""
-    for method in ("POST", "PUT", "PATCH", "DELETE"):
-        for path in ("/v1/pin", "/v1/checkpoints", "/v1/checkpoints/000000-00000000", "/v1/status"):
-            assert ready.client.request(method, path).status_code in {404, 405}
-        promote = ready.client.request(method, "/v1/checkpoints/000000-00000000/promote")
-        assert promote.status_code == 404

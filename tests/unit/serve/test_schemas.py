@@ -10,7 +10,8 @@ SETTINGS = Settings.model_validate(
 
 def test_a_vector_is_an_array_of_so_many_numbers() -> None:
     """The description says how long it is, and whether it may be null; the example fits."""
-    form = predict_body(SETTINGS)["requestBody"]["content"]["application/json"]["schema"]
+    media = predict_body(SETTINGS)["requestBody"]["content"]["application/json"]
+    form = media["schema"]
     features = form["properties"]["instances"]["items"]
     assert features["properties"] == {
         "n": {"type": "number"},
@@ -18,6 +19,6 @@ def test_a_vector_is_an_array_of_so_many_numbers() -> None:
         "w": {"type": ["array", "null"], "items": {"type": "number"}, "minItems": 3, "maxItems": 3},
     }
     assert features["required"] == ["n", "v"]
-    assert form["example"]["instances"] == [{"n": 1.5, "v": [1.5, 1.5], "w": [1.5, 1.5, 1.5]}]
-    events = events_body(SETTINGS)["requestBody"]["content"]["application/json"]["schema"]
-    assert events["example"]["events"][0]["features"] == form["example"]["instances"][0]
+    assert media["example"]["instances"] == [{"n": 1.5, "v": [1.5, 1.5], "w": [1.5, 1.5, 1.5]}]
+    events = events_body(SETTINGS)["requestBody"]["content"]["application/json"]
+    assert events["example"]["events"][0]["features"] == media["example"]["instances"][0]

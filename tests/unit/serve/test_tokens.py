@@ -47,6 +47,7 @@ BAD_LINES = {
     "no token": (b"name:secretsecretsecret", "is not name:role:token"),
     "odd name": (b"na me:events:secretsecretsecret", "has a name"),
     "no name": (b":events:secretsecretsecret", "has a name"),
+    "the trainer's name": (b"gate:admin:secretsecretsecret", "has the name gate, under which the trainer promotes"),
     "unknown role": (b"name:root:secretsecretsecret", "unknown role; there are events and admin"),
     "short token": (b"name:events:secretsecretsec"[:-4], "has a token that is not 16 to 512"),
     "space in a token": (b"name:events:secret secretsecret", "has a token"),

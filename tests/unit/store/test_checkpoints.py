@@ -16,6 +16,7 @@ from service.errors import (
 )
 from service.store.canonical import seal
 from service.store.checkpoints import Checkpoint, CheckpointStore
+from service.store.manifest import FORMAT_VERSION
 from service.store.sealed import read_sealed, remove_sealed, write_sealed
 
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -221,7 +222,7 @@ def test_a_newer_programs_checkpoint_is_passed_over(full: CheckpointStore) -> No
     """A server that was not upgraded yet keeps serving what it understands."""
     folder = full.path / "checkpoints" / IDS[4]
     values = full.manifest(IDS[4]).model_dump(mode="json")
-    files = {"manifest.json": seal({**values, "format_version": 3, "files": {}})}
+    files = {"manifest.json": seal({**values, "format_version": FORMAT_VERSION + 1, "files": {}})}
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / "manifest.json").write_bytes(files["manifest.json"])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.errors import CheckpointDamagedError, StoreError
 from service.store.checkpoints import Checkpoint
-from service.store.manifest import Manifest, age, is_id
+from service.store.manifest import FORMAT_VERSION, Manifest, age, is_id
 
 MakeCheckpoint = Callable[..., Checkpoint]
 ID = "000042-3f9a1c2b"
@@ -30,8 +30,9 @@ def test_a_manifest_survives_plain_json(make_checkpoint: MakeCheckpoint) -> None
 
 def test_a_newer_format_is_refused_with_what_to_do(make_checkpoint: MakeCheckpoint) -> None:
     """Even if it has keys that this version does not know."""
-    with pytest.raises(StoreError, match=r"^m: has format 3, this Freshet reads up to 2; upgrade Freshet$"):
-        Manifest.parse(values(make_checkpoint, format_version=3, novelty=1), "m")
+    told = f"^m: has format {FORMAT_VERSION + 1}, this Freshet reads up to {FORMAT_VERSION}; upgrade Freshet$"
+    with pytest.raises(StoreError, match=told):
+        Manifest.parse(values(make_checkpoint, format_version=FORMAT_VERSION + 1, novelty=1), "m")
 
 
 @pytest.mark.parametrize(
