@@ -16,28 +16,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from itertools import islice
+from http import HTTPStatus
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import httpx
-import numpy as np
 import psutil
 import yaml
+from freshness_figures import Noted, evaluate
 from kafka import KafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 from river.datasets import synth
 
 from service.store.checkpoints import CheckpointStore
-from service.store.clock import utc_seconds
-from service.store.fates import read_fates
-from service.store.manifest import Manifest
 from tests.broker import Broker, free_ports, open_broker
 
 FEATURES = tuple(f"x{index}" for index in range(8))
@@ -46,14 +42,20 @@ TAIL_SECONDS = 10.0
 TICK_SECONDS = 0.005
 LOOK_SECONDS = 0.004
 READY_SECONDS = 120.0
-APART = ("held_out", "dead_lettered", "rolled_back", "no_record")
 METRIC = "freshet_event_to_served_seconds"
 
 
-def stream(events: int) -> list[dict[str, Any]]:
-    """Return events of four classes around 30 centroids that move all the time."""
-    drawn = synth.RandomRBFDrift(
-        3, 4, n_classes=4, n_features=8, n_centroids=30, change_speed=0.0005, n_drift_centroids=30
+def stream(events: int, jump_events: int | None) -> list[dict[str, Any]]:
+    """Return events of four classes around 30 centroids that move all the time, and jump after so many events."""
+    length = jump_events or events
+    drawn = chain.from_iterable(
+        islice(
+            synth.RandomRBFDrift(
+                3 + place, 4, n_classes=4, n_features=8, n_centroids=30, change_speed=0.0005, n_drift_centroids=30
+            ),
+            length,
+        )
+        for place in count()
     )
     return [
         {"features": {FEATURES[at]: round(value, 6) for at, value in row.items()}, "label": LABELS[y]}
@@ -95,12 +97,13 @@ def running(command: str, folder: Path, settings: list[str]) -> Iterator[subproc
             process.wait(60)
 
 
-def wait_for(url: str, statuses: tuple[int, ...]) -> None:
-    """Return once a URL answers with one of these statuses."""
+def wait_for(url: str, text: str = "") -> None:
+    """Return once a URL answers with 200, and with this text in its answer."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url).status_code in statuses:
+            answer = httpx.get(url)
+            if answer.status_code == HTTPStatus.OK and text in answer.text:
                 return
         except httpx.TransportError:
             pass
@@ -130,8 +133,7 @@ class Pointers(threading.Thread):
 
     def __init__(self, store: CheckpointStore) -> None:
         super().__init__(daemon=True)
-        self.seen: dict[str, float] = {}
-        self.manifests: dict[str, Manifest] = {}
+        self.noted: Noted = {}
         self.stopping = threading.Event()
         self._store = store
 
@@ -139,48 +141,8 @@ class Pointers(threading.Thread):
         """Look until told to stop."""
         while not self.stopping.wait(LOOK_SECONDS):
             pointer = self._store.latest()
-            if pointer is not None and pointer.id not in self.seen:
-                self.seen[pointer.id] = time.time()
-                self.manifests[pointer.id] = self._store.manifest(pointer.id)
-
-
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the JSON lines of a file."""
-    for line in path.read_text().splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
-
-
-def swaps(log: Path) -> dict[str, float]:
-    """Return when each checkpoint first served, in Unix seconds."""
-    found: dict[str, float] = {}
-    for line in lines(log):
-        if line.get("event") == "checkpoint serves":
-            found.setdefault(line["checkpoint"], datetime.fromisoformat(line["timestamp"]).timestamp())
-    return found
-
-
-def spells(journal: Path) -> list[tuple[float, float]]:
-    """Return from when to when learning was on trial, in Unix seconds."""
-    found: list[tuple[float, float]] = []
-    for line in lines(journal):
-        if line["event"] != "suspicion":
-            continue
-        at = utc_seconds(line["at"])
-        if line["what"] == "entered":
-            found.append((at, np.inf))
-        elif line["what"] in ("changed", "noise", "expired"):
-            found[-1] = (found[-1][0], at)
-    return found
-
-
-def quantiles(values: np.ndarray[Any, Any]) -> dict[str, float | None]:
-    """Return what is told of a distribution, None where it is infinite."""
-    if not len(values):
-        return {}
-    found = {f"p{q}": float(np.quantile(values, q / 100, method="higher")) for q in (50, 95, 99)}
-    found["max"] = float(values.max())
-    return {name: round(value, 3) if np.isfinite(value) else None for name, value in found.items()}
+            if pointer is not None and pointer.id not in self.noted:
+                self.noted[pointer.id] = time.time(), self._store.manifest(pointer.id)
 
 
 def own_histogram(url: str) -> dict[str, float]:
@@ -203,86 +165,24 @@ def phases(url: str) -> dict[str, float]:
     return {phase: round(one["sum"] / one["count"], 4) for phase, one in sums.items() if one["count"]}
 
 
-def evaluate(folder: Path, times: list[int], pointers: Pointers, measured: int) -> dict[str, Any]:
-    """Return the figures of the first ``measured`` events."""
-    fates = read_fates(folder / "state")
-    assert fates is not None
-    [runs] = fates.runs.values()
-    counted = np.ones(measured, dtype=bool)
-    of_fate = Counter[str]()
-    for run in runs:
-        first, last = run.first, min(run.last + 1, measured)
-        of_fate[run.fate] += max(last - first, 0)
-        counted[first:last] &= run.fate not in APART
-    served = np.full(measured, np.inf)
-    newest = np.full(measured, -1)
-    pointed, swapped = pointers.seen, swaps(folder / "serve.log")
-    ids = sorted(swapped, key=lambda one: swapped[one])
-    stages: dict[str, list[float]] = {"created_to_pointed": [], "pointed_to_served": []}
-    created = []
-    reached = 0
-    for number, one in enumerate(ids):
-        manifest = pointers.manifests[one]
-        created.append(utc_seconds(manifest.created_at))
-        stages["created_to_pointed"].append(pointed[one] - created[-1])
-        stages["pointed_to_served"].append(max(swapped[one] - pointed[one], 0.0))
-        following = manifest.follows[0].offset if manifest.follows else 0
-        if following > reached:
-            served[reached:following], newest[reached:following] = swapped[one], number
-            reached = following
-    stamps = np.array(times[:measured]) / 1_000
-    ages = served - stamps
-    on_trial = np.zeros(measured, dtype=bool)
-    for begin, end in spells(folder / "store" / "decisions.jsonl"):
-        on_trial |= (stamps < end) & (served > begin)
-    clear = counted & ~on_trial
-    answered = clear & (newest >= 0)
-    until_made = np.array(created)[newest[answered]] - stamps[answered]
-    decisions = [line for line in lines(folder / "store" / "decisions.jsonl") if line["event"] == "decision"]
-    reasons = Counter(f"{line['decision']} {line['reason']}" for line in decisions)
-    finite = ages[clear & np.isfinite(ages)]
-    return {
-        "events": measured,
-        "fates": dict(of_fate),
-        "learnable": int(counted.sum()),
-        "on_trial_apart": int((counted & on_trial).sum()),
-        "never_served": int((clear & ~np.isfinite(ages)).sum()),
-        "seconds": quantiles(ages[clear]),
-        "seconds_on_trial": quantiles(ages[counted & on_trial]),
-        "mean_seconds": round(float(finite.mean()), 3),
-        "until_checkpoint_made": quantiles(until_made),
-        **{name: quantiles(np.array(values)) for name, values in stages.items()},
-        "checkpoints_served": len(ids),
-        "checkpoints_pointed": len(pointed),
-        "decisions": dict(reasons.most_common()),
-        "longest_run_of_rejections": longest([line["decision"] != "promote" for line in decisions]),
-    }
-
-
-def longest(flags: list[bool]) -> int:
-    """Return the length of the longest run of true ones."""
-    best = current = 0
-    for flag in flags:
-        current = current + 1 if flag else 0
-        best = max(best, current)
-    return best
-
-
 def main() -> None:
     """Run once and print one JSON object on the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=int, default=1_000)
     parser.add_argument("--every-events", type=int, default=250)
+    parser.add_argument("--jump-events", type=int, help="let the concept change at once after so many events")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
-    parser.add_argument("--keep", type=Path, help="leave store, state and logs in this folder")
+    parser.add_argument("--keep", type=Path, help="leave store, state and logs in this new folder")
     options = parser.parse_args()
+    if options.keep and options.keep.exists():
+        parser.error(f"{options.keep} is there already")
     measured = int(options.seconds * options.rate)
-    events = stream(measured + int(TAIL_SECONDS * options.rate))
+    events = stream(measured + int(TAIL_SECONDS * options.rate), options.jump_events)
     broker = open_broker()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=not options.keep)
         topic = broker.create_topic()
         try:
             print(json.dumps(run(folder, broker, topic, events, measured, options)))
@@ -306,8 +206,9 @@ def run(
     pointers = Pointers(CheckpointStore(folder / "store", 3))
     with running("serve", folder, options.set):
         with running("train", folder, options.set):
-            wait_for(f"{trainer}/readyz", (200,))
-            wait_for(f"{server}/healthz", (200,))
+            wait_for(f"{trainer}/readyz")
+            wait_for(f"{trainer}/metrics", "freshet_consumer_lag_events{")  # its group has joined
+            wait_for(f"{server}/healthz")
             pointers.start()
             load = psutil.getloadavg()[0]
             times = feed(broker, topic, events, options.rate)
@@ -315,8 +216,8 @@ def run(
             means, own = phases(f"{trainer}/metrics"), own_histogram(f"{server}/metrics")
         pointers.stopping.set()
         pointers.join()
-    figures = evaluate(folder, times, pointers, measured)
-    return figures | {"round_seconds": means, "server_histogram": own, "machine_load_before": round(load, 2)}
+    figures = evaluate(folder, times, pointers.noted, measured, own)
+    return figures | {"mean_round_seconds": means, "machine_load_before": round(load, 2)}
 
 
 if __name__ == "__main__":

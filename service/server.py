@@ -34,6 +34,7 @@ from service.serve.bounds import MAX_TARGET_BYTES
 from service.serve.connection import Limits
 from service.serve.http import HttpServer
 from service.serve.predictor import Predictor
+from service.serve.shadow import Shadow
 from service.serve.watcher import Watcher
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
@@ -66,13 +67,26 @@ class Server:
         require_schema(settings)
         require_module(settings, weights=False)
         self._settings = settings
-        observer = ServerObserver(answers=KNOWN_ANSWERS)
+        shadows, labelled = settings.serve.shadow.candidates, settings.task != "regression"
+        observer = ServerObserver(answers=KNOWN_ANSWERS, shadows=shadows, labelled=labelled)
         store = CheckpointStore(settings.store.path, settings.store.keep)
         self._predictor = predictor = Predictor()
         self._watcher = Watcher(settings, store, predictor, observer)
         self._desk = SourceDesk(settings, predictor, observer)
         probes = probe_routes(observer.registry, ready=self.ready, alive=self._watcher.alive)
-        app = create_app(settings, predictor, store, self._desk, observer, probes=probes, closing=self._closing)
+        self._shadow = Shadow(settings, store, predictor, observer) if shadows else None
+        app = create_app(
+            settings,
+            predictor,
+            store,
+            self._desk,
+            observer,
+            probes=probes,
+            closing=self._closing,
+            shadow=self._shadow,
+            ready=self.ready,
+            alive=self._watcher.alive,
+        )
         limits = Limits(
             connections=settings.serve.max_connections,
             head_bytes=settings.serve.max_header_bytes + MAX_TARGET_BYTES,
@@ -102,10 +116,14 @@ class Server:
             # What is loaded by now stays for good. Left to the collector it would cost about 100 ms at every pass.
             gc.collect()
             gc.freeze()
+            if self._shadow is not None:
+                self._shadow.start()
             log.info("server answers", url=self.url, docs=f"{self.url}/docs")
             self._http.run(sockets=[listener])
         finally:
             # Requests have ended by now; the watcher and the sink they used come last.
+            if self._shadow is not None:
+                self._shadow.stop()
             self._watcher.stop()
             self._desk.close()
             listener.close()

@@ -53,7 +53,7 @@ def list_(*, config: Config = None, overrides: Overrides = None, as_json: AsJson
 def show_(checkpoint_id: Id, *, config: Config = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show one checkpoint's manifest: where it comes from, and what the gate saw."""
     store = store_of(load(config, overrides))
-    values = store.manifest(resolve(store, checkpoint_id)).model_dump(mode="json")
+    values = store.manifest(resolve(store, checkpoint_id)).readable()
     if as_json:
         answer(values)
     else:

@@ -14,16 +14,30 @@ class CheckpointName(msgspec.Struct, frozen=True):
     trained_until: datetime | None = None
 
 
+class Explanation(msgspec.Struct, frozen=True):
+    """What each feature adds to the score ``of`` a label, or to the value; or why that is ``unavailable``.
+
+    ``attributions`` by feature and ``baseline``, the score where little is known, add up to the score.
+    """
+
+    of: str | None = None
+    method: str | None = None
+    baseline: float | None = None
+    attributions: dict[str, float] = {}
+    unavailable: str | None = None
+
+
 class Prediction(msgspec.Struct, frozen=True):
     """What the model says of one instance.
 
     ``label`` is the likeliest label, ``scores`` every label's probability; for a regression the value itself, and
-    ``{"value": it}``. ``warnings`` tell what the model has never seen.
+    ``{"value": it}``. ``warnings`` tell what the model has never seen. ``explanation`` is there if it was asked for.
     """
 
     label: str | float
     scores: dict[str, float]
     warnings: tuple[str, ...] = ()
+    explanation: Explanation | None = None
 
 
 class PredictAnswer(msgspec.Struct, frozen=True):
@@ -102,6 +116,15 @@ class Pinned(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Shadowed(msgspec.Struct, frozen=True):
+    """A candidate that is run beside the champion, the checkpoint it stands for, and why it is not, if it is not."""
+
+    candidate: str
+    checkpoint: str | None
+    since: datetime
+    problem: str | None
+
+
 class StatusAnswer(msgspec.Struct, frozen=True):
     """How the server and its trainer fare; ``trainer`` is what the trainer last wrote of itself."""
 
@@ -113,6 +136,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     trouble: str | None
     trainer: dict[str, Any] | None
     pinned: Pinned | None = None
+    shadow: tuple[Shadowed, ...] = ()
 
 
 class CheckpointEntry(msgspec.Struct, frozen=True):

@@ -1,8 +1,9 @@
 """The client that awaits."""
 
-import asyncio
-import time
+from asyncio import Semaphore, sleep
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -37,13 +38,18 @@ class AsyncClient(Configured):
     """
 
     def _open(self) -> None:
-        self._http = httpx.AsyncClient(**self._options.http())
-        # httpx's own queue is searched at every turn: with thousands of tasks in it that is all that happens.
-        self._places = asyncio.Semaphore(self._options.max_connections)
+        # httpx looks at every connection of a pool, several times, at every request: with many of them that is most of
+        # what it does. So each pool has one connection here, and the one used last is used next.
+        self._form = self._options.http(max_connections=1)
+        self._places = Semaphore(self._options.max_connections)
+        self._free: list[httpx.AsyncClient] = []
+        self._closed = False
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        """Close all connections, those of calls under way once they have their answer."""
+        self._closed = True
+        while self._free:
+            await self._free.pop().aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,11 +63,13 @@ class AsyncClient(Configured):
         """See ``Client.predict``."""
         return await self._answer(self._options.predict(instances, explain=explain))
 
-    async def predict_many(self, instances: Iterable[Any], *, batch_size: int = BATCH_SIZE) -> AsyncIterator[Answered]:
+    async def predict_many(
+        self, instances: Iterable[Any], *, batch_size: int = BATCH_SIZE, explain: bool = False
+    ) -> AsyncIterator[Answered]:
         """See ``Client.predict_many``."""
+        predict = partial(self._options.predict, explain=explain)
         for first, batch in in_batches(instances, batch_size):
-            steps = predict_all(batch, first, self._options.predict, self._options.retries)
-            for answered in await self._run(steps):
+            for answered in await self._run(predict_all(batch, first, predict, self._options.retries)):
                 yield answered
 
     async def send_events(self, events: Iterable[Any], *, resend: bool = False) -> EventsAnswer:
@@ -115,7 +123,7 @@ class AsyncClient(Configured):
 
     async def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
         """See ``Client.wait_until_ready``."""
-        await self._run(until_ready(timeout_seconds, time.monotonic))
+        await self._run(until_ready(timeout_seconds, monotonic))
 
     async def _answer(self, call: Call[T]) -> T:
         return await self._run(attempts(call, self._options.retries))
@@ -126,12 +134,11 @@ class AsyncClient(Configured):
             step = next(steps)
             while True:
                 if not isinstance(step, Call):
-                    await asyncio.sleep(step)
+                    await sleep(step)
                     step = next(steps)
                     continue
                 try:
-                    async with self._places:
-                        response = await self._http.request(**sent(step))
+                    response = await self._send(step)
                 except httpx.RequestError as error:
                     step = steps.throw(error)
                 else:
@@ -139,3 +146,19 @@ class AsyncClient(Configured):
         except StopIteration as done:
             answer: T = done.value
             return answer
+
+    async def _send(self, call: Call[Any]) -> httpx.Response:
+        """Send a call on a connection that nobody uses meanwhile; raises httpx.RequestError."""
+        async with self._places:
+            http = self._connection()
+            try:
+                return await http.request(**sent(call))
+            finally:
+                self._free.append(http)
+                if self._closed:
+                    await self.aclose()
+
+    def _connection(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise RuntimeError("this client has been closed")
+        return self._free.pop() if self._free else httpx.AsyncClient(**self._form)

@@ -1,7 +1,8 @@
 """The client that blocks."""
 
-import time
 from collections.abc import Iterable, Iterator
+from functools import partial
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -37,7 +38,7 @@ class Client(Configured):
     """
 
     def _open(self) -> None:
-        self._http = httpx.Client(**self._options.http())
+        self._http = httpx.Client(**self._options.http(self._options.max_connections))
 
     def close(self) -> None:
         """Close all connections."""
@@ -52,18 +53,21 @@ class Client(Configured):
     def predict(self, instances: Iterable[Any], *, explain: bool = False) -> PredictAnswer:
         """Return the predictions for mappings from features to values; all of them come from one checkpoint.
 
-        ``explain`` asks for what each feature contributed.
+        ``explain`` asks for what each feature adds to each answer; the server limits for how many at once.
         """
         return self._answer(self._options.predict(instances, explain=explain))
 
-    def predict_many(self, instances: Iterable[Any], *, batch_size: int = BATCH_SIZE) -> Iterator[Answered]:
+    def predict_many(
+        self, instances: Iterable[Any], *, batch_size: int = BATCH_SIZE, explain: bool = False
+    ) -> Iterator[Answered]:
         """Yield prediction and checkpoint of each of any number of instances, in their order.
 
-        ``batch_size`` instances go into one request, fewer where the server finds that too large; the model may change
-        between two requests. Errors name an instance's place among all of them.
+        ``batch_size`` instances go into one request, fewer where the server finds that too large (to explain, too); the
+        model may change between two requests. Errors name an instance's place among all of them.
         """
+        predict = partial(self._options.predict, explain=explain)
         for first, batch in in_batches(instances, batch_size):
-            yield from self._run(predict_all(batch, first, self._options.predict, self._options.retries))
+            yield from self._run(predict_all(batch, first, predict, self._options.retries))
 
     def send_events(self, events: Iterable[Any], *, resend: bool = False) -> EventsAnswer:
         """Hand labelled events in, as mappings or ``Event``; return once they are durable.
@@ -125,7 +129,7 @@ class Client(Configured):
 
         Raises the last failure once the time is over: UnavailableError, or NoAnswerError if nobody answers.
         """
-        self._run(until_ready(timeout_seconds, time.monotonic))
+        self._run(until_ready(timeout_seconds, monotonic))
 
     def _answer(self, call: Call[T]) -> T:
         return self._run(attempts(call, self._options.retries))
@@ -136,7 +140,7 @@ class Client(Configured):
             step = next(steps)
             while True:
                 if not isinstance(step, Call):
-                    time.sleep(step)
+                    sleep(step)
                     step = next(steps)
                     continue
                 try:

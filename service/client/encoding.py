@@ -135,7 +135,7 @@ def _converted(value: Any) -> Any:  # noqa: ANN401
         if isinstance(value, kind):
             return kind.__str__(value) if kind is str else kind(value)
     if isinstance(value, datetime):
-        if value.tzinfo is None or value.utcoffset() is None:
+        if value.utcoffset() is None:
             raise _UnfitError(f"a time without a zone: {value}; give it one, such as datetime.UTC")
         return value.isoformat()
     if isinstance(value, Decimal):

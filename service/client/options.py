@@ -54,9 +54,10 @@ class Options:
         if not self.timeout_seconds > 0 or self.max_connections < 1:
             raise ValueError("timeout_seconds must be above 0, max_connections at least 1")
 
-    def http(self) -> dict[str, Any]:
-        """Return what httpx's clients are made with."""
-        headers = {"Accept": "application/json", "User-Agent": f"freshet-client/{__version__}"}
+    def http(self, max_connections: int) -> dict[str, Any]:
+        """Return what httpx's clients are made with; several share what is slow to make."""
+        # Headers of httpx's own kind do not show a token to whoever prints them.
+        headers = httpx.Headers({"Accept": "application/json", "User-Agent": f"freshet-client/{__version__}"})
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.strip()}"
         return {
@@ -67,11 +68,11 @@ class Options:
                 self.timeout_seconds, connect=min(CONNECT_SECONDS, self.timeout_seconds), pool=None
             ),
             "limits": httpx.Limits(
-                max_connections=self.max_connections,
-                max_keepalive_connections=self.max_connections,
+                max_connections=max_connections,
+                max_keepalive_connections=max_connections,
                 keepalive_expiry=IDLE_SECONDS,
             ),
-            "verify": self.verify,
+            "verify": httpx.create_ssl_context() if self.verify is True else self.verify,
         }
 
     def predict(self, instances: Iterable[Any], first: int = 0, *, explain: bool = False) -> Call[PredictAnswer]:

@@ -20,7 +20,11 @@ from service.serve.middleware import UNKNOWN_ROUTE, Watched, never
 from service.serve.predictions import add_prediction_route
 from service.serve.predictor import Predictor
 from service.serve.problems import install_problems
+from service.serve.protocol import routes as protocol
+from service.serve.protocol.errors import ProtocolErrors
+from service.serve.protocol.routes import add_protocol_routes
 from service.serve.routes import Shortcut
+from service.serve.shadow import Shadow
 from service.serve.tokens import Tokens
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
@@ -32,6 +36,7 @@ KNOWN_ANSWERS = [
         events.PATH: events.STATUSES,
         **inspection.STATUSES,
         **control.STATUSES,
+        **protocol.STATUSES,
         **description.STATUSES,
         "/metrics": (200,),
         "/healthz": (200, 503),
@@ -87,23 +92,30 @@ def create_app(
     *,
     probes: Sequence[BaseRoute] = (),
     closing: Callable[[], bool] = never,
+    shadow: Shadow | None = None,
+    ready: Callable[[], str | None] | None = None,
+    alive: Callable[[], str | None] = lambda: None,
 ) -> FastAPI:
     """Return the application; ``probes`` are routes for operators that others bring along.
 
-    ``closing`` tells whether a stop is under way. Raises ConfigurationError if ``serve.tokens_file`` is wrong.
+    ``closing`` tells whether a stop is under way; ``shadow`` is told of what is answered; ``ready`` and ``alive`` say
+    what is wrong, if something is. Raises ConfigurationError if ``serve.tokens_file`` is wrong.
     """
     app = Application(settings)
     app.state.tokens = Tokens(settings.serve.tokens_file)
     app.state.batcher = batcher = Batcher(settings.serve, observer)
+    batcher.listeners += [shadow.listen] if shadow else []
     shortcut = Shortcut(add_prediction_route(app, settings, predictor, batcher))
     add_events_route(app, settings, desk)
-    add_inspection_routes(app, settings, store, predictor)
+    add_inspection_routes(app, settings, store, predictor, shadow)
     add_control_routes(app, settings, store)
+    add_protocol_routes(app, settings, predictor, batcher, ready=ready or predictor.ready, alive=alive)
     add_description_routes(app)
     app.router.routes.extend(probes)
     install_problems(app)
     max_header_bytes = settings.serve.max_header_bytes
     app.add_middleware(BoundedHead, max_header_bytes=max_header_bytes)
-    app.add_middleware(Watched, observer=observer, closing=closing)  # added last: outermost
+    app.add_middleware(Watched, observer=observer, closing=closing)
+    app.add_middleware(ProtocolErrors)  # added last: outermost
     app.past = shortcut, Watched(BoundedHead(shortcut, max_header_bytes), observer, closing)
     return app

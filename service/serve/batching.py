@@ -6,10 +6,10 @@ The others take a thread, so that the loop stays free; while all threads are bus
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,14 @@ THREADS = 2
 RETRY_AFTER_SECONDS = 1
 MAX_ERRORS = 100
 
-Listener = Callable[[Serving, FloatArray, IntArray, FloatArray], None]
-"""Told of what a batch asked for and was answered: model, numbers, codes and outputs. On the event loop; be quick."""
+Row = Sequence[Any]
+"""What an instance was made of: its values in the order of the schema, None where missing; at least its categories."""
+
+Listener = Callable[[Serving, FloatArray, IntArray, FloatArray, Sequence[Row | None]], None]
+"""Told of what a batch asked for and was answered: model, numbers, codes, outputs, and the rows that it came from.
+
+None stands for a row that is not at hand. On the event loop; be quick.
+"""
 
 
 class _Asked(NamedTuple):
@@ -34,6 +40,7 @@ class _Asked(NamedTuple):
     numbers: FloatArray
     codes: IntArray
     answer: asyncio.Future[FloatArray]
+    rows: Sequence[Row] | None
 
 
 class Batcher:
@@ -48,11 +55,13 @@ class Batcher:
         self._inline = _Lane(self, serve, None, 1)
         self._threaded = _Lane(self, serve, threads, THREADS)
 
-    async def outputs(self, serving: Serving, numbers: FloatArray, codes: IntArray) -> FloatArray:
+    async def outputs(
+        self, serving: Serving, numbers: FloatArray, codes: IntArray, came_from: Sequence[Row] | None = None
+    ) -> FloatArray:
         """Return what a model makes of numbers [n, width], NaN where missing, and codes [n, categorical].
 
-        That is what ``LearnedModel.predict`` returns. Raises ProblemError: 422 if the model has no finite answer, 503
-        if too many instances wait already.
+        That is what ``LearnedModel.predict`` returns. ``came_from`` are the rows that they were made of, for listeners.
+        Raises ProblemError: 422 if the model has no finite answer, 503 if too many instances wait already.
         """
         rows = len(numbers)
         if self._waiting and self._waiting + rows > self._most_waiting:
@@ -66,7 +75,7 @@ class Batcher:
         answer: asyncio.Future[FloatArray] = asyncio.get_running_loop().create_future()
         self._waiting += rows
         try:
-            lane.add(_Asked(serving, numbers, codes, answer))
+            lane.add(_Asked(serving, numbers, codes, answer, came_from))
             return await answer
         finally:
             self._waiting -= rows
@@ -86,8 +95,12 @@ class Batcher:
                 asked.answer.set_result(own)
             else:
                 asked.answer.set_exception(_overflow(own))
-        for listener in self.listeners:
-            listener(batch[0].serving, *_joined(batch), outputs)
+        if self.listeners:
+            rows: list[Row | None] = []
+            for asked in batch:
+                rows += asked.rows or [None] * len(asked.numbers)
+            for listener in self.listeners:
+                listener(batch[0].serving, *_joined(batch), outputs, rows)
 
 
 class _Lane:

@@ -36,8 +36,8 @@ async def read_body(
     """Return a request's body.
 
     Raises ProblemError: 413 for too many bytes, whatever length was declared, 415 unless it is declared as one of
-    ``media_types`` or, where JSON is among them, as JSON under another name, 408 if it does not arrive within
-    ``serve.body_seconds``; ClientDisconnect if the client goes first.
+    ``media_types`` (the empty one: not at all) or, where JSON is among them, as JSON under another name, 408 if it does
+    not arrive within ``serve.body_seconds``; ClientDisconnect if the client goes first.
     """
     max_bytes = limits.max_body_bytes
     declared = declared_type = b""
@@ -87,7 +87,7 @@ def _check_type(declared: bytes, media_types: Sequence[str]) -> None:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"the body is declared as {clipped(media_type) or 'no type'}; "
-            f"send it with Content-Type: {' or '.join(media_types)}",
+            f"send it with Content-Type: {' or '.join(filter(None, media_types))}",
         )
 
 

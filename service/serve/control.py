@@ -157,7 +157,7 @@ class _Object(list[tuple[str, Any]]):
 def _object(body: bytes, known: Collection[str]) -> dict[str, str | None]:
     """Return a body's texts by name; raises ProblemError: 400 for what is no JSON, 422 for another form."""
     try:
-        found = json.loads(body.decode(), object_pairs_hook=_Object, parse_int=str)
+        found = json.loads(body.decode(), object_pairs_hook=_Object, parse_int=float)
     except (ValueError, RecursionError):
         parse_json(body)  # has words for it
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body cannot be read as JSON") from None

@@ -21,7 +21,7 @@ class Cycle(RequestResponseCycle):
             await super().send(message)
         elif self.scope["method"] == "HEAD" or message.get("more_body") or not self._has_length(head, message):
             self.response_started = False
-            await super().send(head)
+            await super().send(head)  # type: ignore[arg-type] # the message that was held back
             await super().send(message)
         else:
             await self._send_whole(head, message["body"])

@@ -13,7 +13,8 @@ from service.serve.access import SCHEME, admit_local_or, is_loopback
 from service.serve.body import list_in, read_body
 from service.serve.bounds import Places
 from service.serve.problems import ProblemError, documented
-from service.serve.schemas import EventsAnswer, events_body
+from service.serve.request_forms import events_body
+from service.serve.schemas import EventsAnswer
 from service.serve.threads import in_thread
 from service.settings import Settings
 

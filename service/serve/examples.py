@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import Any
 
 from service.serve.problems import MEDIA_TYPE, FieldError, pointer, problem
-from service.serve.schemas import EXAMPLE_ID, EXAMPLE_TIME, example_prediction
+from service.serve.request_forms import example_prediction
+from service.serve.schemas import EXAMPLE_ID, EXAMPLE_TIME
 from service.settings import Settings
 
 REFERENCE = "#/components/schemas/"

@@ -11,13 +11,23 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.errors import CheckpointMissingError, StoreError
+from service.serve.candidates import Candidate
 from service.serve.predictor import Predictor
 from service.serve.problems import ProblemError, clipped, documented
-from service.serve.schemas import CheckpointEntry, CheckpointsAnswer, Latest, Pinned, ServingStatus, StatusAnswer
+from service.serve.schemas import (
+    CheckpointEntry,
+    CheckpointsAnswer,
+    Latest,
+    Pinned,
+    ServingStatus,
+    Shadowed,
+    StatusAnswer,
+)
+from service.serve.shadow import Shadow
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore, Entry
 from service.store.clock import utc_text
-from service.store.manifest import Manifest
+from service.store.manifest import FOR_MACHINES, Manifest
 from service.store.pin import Pin, read_pin
 from service.store.pointer import Pointer
 from service.store.status import STATUS, read_status
@@ -34,7 +44,9 @@ STALE_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 5
 
 
-def add_inspection_routes(app: FastAPI, settings: Settings, store: CheckpointStore, predictor: Predictor) -> None:
+def add_inspection_routes(
+    app: FastAPI, settings: Settings, store: CheckpointStore, predictor: Predictor, shadow: Shadow | None = None
+) -> None:
     """Add the routes that look into the store; they are not async since they read files."""
 
     def show_status() -> StatusAnswer:
@@ -57,6 +69,7 @@ def add_inspection_routes(app: FastAPI, settings: Settings, store: CheckpointSto
             latest=pointer and Latest(**asdict(pointer)),
             pinned=pin and Pinned(**asdict(pin)),
             trouble=predictor.trouble,
+            shadow=[_shadowed(candidate) for candidate in shadow.candidates] if shadow else [],
             trainer=_trainer(settings),
         )
 
@@ -99,6 +112,7 @@ def add_inspection_routes(app: FastAPI, settings: Settings, store: CheckpointSto
         CHECKPOINT_PATH,
         show_checkpoint,
         response_model=Manifest,
+        response_model_exclude=FOR_MACHINES,
         responses=documented(STATUSES[CHECKPOINT_PATH]),
         tags=["state"],
     )
@@ -142,6 +156,15 @@ def _entry(entry: Entry, named: Mapping[str, str | None]) -> CheckpointEntry:
         trained_until=manifest and manifest.trained_until,
         trigger=manifest and manifest.trigger,
         problem=entry.problem,
+    )
+
+
+def _shadowed(candidate: Candidate) -> Shadowed:
+    return Shadowed(
+        candidate=candidate.name,
+        checkpoint=candidate.checkpoint_id,
+        since=utc_text(candidate.since_seconds),
+        problem=candidate.problem,
     )
 
 

@@ -86,7 +86,8 @@ class Watched:
                 elapsed, route = time.perf_counter() - began, _route(scope)
                 answered = status or CLIENT_CLOSED_REQUEST
                 self._observer.request_ended(route, answered, elapsed)
-                self._log.debug("request", method=scope["method"], route=route, status=answered, seconds=round(elapsed, 6))
+                seconds = round(elapsed, 6)
+                self._log.debug("request", method=scope["method"], route=route, status=answered, seconds=seconds)
 
     def _dressed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
         dressed = [*headers, (b"x-request-id", request_id.encode("ascii")), NO_SNIFFING]

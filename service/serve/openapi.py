@@ -56,7 +56,9 @@ def complete(form: dict[str, Any], settings: Settings, paths: Collection[str]) -
         if "application/json" in responses.get("422", {}).get("content", {}):
             del responses["422"]  # FastAPI adds it to every path with a parameter
         for status, answer in documented(ANY_PATH).items():
-            responses.setdefault(str(status), answer)
+            # Also where a path has a form of its own: before it is known, this is the only one.
+            known = responses.setdefault(str(status), answer)
+            known["content"] = known.get("content", {}) | answer["content"]
         # Each its own, for each gets its own example.
         way["responses"] = responses = {status: deepcopy(responses[status]) for status in sorted(responses)}
         for status, response in responses.items():

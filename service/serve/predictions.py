@@ -3,22 +3,25 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from starlette.types import Receive, Scope, Send
 
 from service.model.learned import LearnedModel
-from service.records import FloatArray, IntArray
+from service.records import FloatArray
 from service.serve.batching import Batcher
 from service.serve.body import list_in, read_body
 from service.serve.bounds import Places
+from service.serve.explain import Explainer, Explanation, asks_for_explanation
 from service.serve.instances import encode_instances, warnings_of
 from service.serve.predictor import Predictor, Serving, answers
 from service.serve.problems import ProblemError, documented
-from service.serve.reader import InstanceReader
+from service.serve.reader import InstanceReader, Read
+from service.serve.request_forms import predict_body
 from service.serve.routes import AsgiRoute
-from service.serve.schemas import PredictAnswer, predict_body
+from service.serve.schemas import PredictAnswer
 from service.serve.threads import in_thread
 from service.settings import Settings
 
@@ -34,12 +37,13 @@ THREADS = 2
 RETRY_AFTER_SECONDS = 2
 
 Warnings = Sequence[Sequence[str]]
+Explain = Annotated[bool, Query(description="tell how much each feature adds to each answer")]
 
 
 def add_prediction_route(app: FastAPI, settings: Settings, predictor: Predictor, batcher: Batcher) -> AsgiRoute:
     """Add the route that answers from ``predictor.current``; return it."""
 
-    async def predict_instances() -> PredictAnswer:
+    async def predict_instances(explain: Explain = False) -> PredictAnswer:  # noqa: FBT002 - a query's
         """Predict the label of each instance; all of a request's answers come from one checkpoint."""
         raise NotImplementedError  # described here, answered by the endpoint
 
@@ -67,29 +71,34 @@ class PredictEndpoint:
         self._reader = InstanceReader(settings.schema_, settings.serve.max_instances)
         # Threads of its own, so that nobody who waits for a disk or a broker can use them up.
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="read")
+        self._explainer = Explainer(settings.serve.explain)
         key = "serve.max_in_flight"
         self._places = Places(settings.serve.max_in_flight, key, retry_after_seconds=RETRY_AFTER_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol); raises ProblemError."""
+        explains = asks_for_explanation(scope["query_string"])
         with self._places.one():
             body = await read_body(scope, receive, self._settings.serve)
             serving = self._serving()
             if len(body) <= INLINE_BYTES:
-                numbers, codes, warnings = self._read(body, serving.model)
+                (numbers, codes, rows), warnings = self._read(body, serving.model)
             else:
-                numbers, codes, warnings = await in_thread(self._threads, self._read, body, serving.model)
-            outputs = await self._batcher.outputs(serving, numbers, codes)
+                (numbers, codes, rows), warnings = await in_thread(self._threads, self._read, body, serving.model)
+            if explains:
+                self._explainer.admit(len(rows))
+            outputs = await self._batcher.outputs(serving, numbers, codes, rows)
+            explanations = await self._explainer.explain(serving, numbers, codes, outputs) if explains else ()
             if len(outputs) <= serving.inline_rows:
-                answer = _encode(serving, outputs, warnings)
+                answer = _encode(serving, outputs, warnings, explanations)
             else:
-                answer = await in_thread(self._threads, _encode, serving, outputs, warnings)
+                answer = await in_thread(self._threads, _encode, serving, outputs, warnings, explanations)
         headers = [(b"content-length", b"%d" % len(answer)), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    def _read(self, body: bytes, model: LearnedModel) -> tuple[FloatArray, IntArray, Warnings]:
-        """Return what a body asks for: numbers, codes, and what each instance is to be warned of."""
+    def _read(self, body: bytes, model: LearnedModel) -> tuple[Read, Warnings]:
+        """Return what a body asks for, and what each instance is to be warned of."""
         reader, schema = self._reader, model.encoder.schema
         if schema is not reader.schema:
             if schema == reader.schema:
@@ -98,8 +107,10 @@ class PredictEndpoint:
                 self._reader = reader = InstanceReader(schema, self._settings.serve.max_instances)
         read = reader.read(body, model)
         if read is None:
-            return encode_instances(model, list_in(body, "instances", self._settings, unique_keys=True))
-        return read.numbers, read.codes, warnings_of(model, read.codes, read.rows)
+            instances = list_in(body, "instances", self._settings, unique_keys=True)
+            numbers, codes, warnings = encode_instances(model, instances)
+            return Read(numbers, codes, [model.columns.row(instance) for instance in instances]), warnings
+        return read, warnings_of(model, read.codes, read.rows)
 
     def _serving(self) -> Serving:
         """Return what serves now: the one reference that a request uses to its end."""
@@ -110,7 +121,11 @@ class PredictEndpoint:
         return serving
 
 
-def _encode(serving: Serving, outputs: FloatArray, warnings: Warnings) -> bytes:
+def _encode(
+    serving: Serving, outputs: FloatArray, warnings: Warnings, explanations: Sequence[Explanation] = ()
+) -> bytes:
     predictions = answers(serving.model, outputs, warnings)
+    for prediction, explanation in zip(predictions, explanations, strict=False):
+        prediction["explanation"] = explanation
     checkpoint = {"id": serving.checkpoint_id, "trained_until": serving.manifest.trained_until}
     return msgspec.json.encode({"predictions": predictions, "checkpoint": checkpoint})

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 MEDIA_TYPE = "application/problem+json"
 ECHO_CHARS = 200
@@ -124,7 +125,21 @@ async def _of_http(request: Request, error: Exception) -> Response:
         HTTPStatus.NOT_FOUND: f"there is nothing at {path}; {hint}",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not answer {clipped(request.method)}; {hint}",
     }.get(HTTPStatus(error.status_code), str(error.detail))
-    return problem(error.status_code, detail, headers=error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(sorted(_methods_at(request)))}
+    return problem(error.status_code, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Return all methods that a path answers: of several routes at one path Starlette names the first one's alone."""
+    routes: Iterable[Route] = (route for route in request.app.routes if isinstance(route, Route))
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 async def _of_validation(_: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ Whatever is unusual, right or wrong, goes the slow way of ``body`` and ``instanc
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -32,11 +33,15 @@ class InstanceReader:
     def __init__(self, schema: Schema, max_instances: int) -> None:
         self.schema = schema
         self._names = schema.names
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_body_of(schema, max_instances))
+        self._decoder: msgspec.json.Decoder[Any] | None = None
+        with suppress(ValueError):  # names with quotes or control characters are not for msgspec
+            self._decoder = msgspec.json.Decoder(_body_of(schema, max_instances))
         self._plain = not (schema.nullable or schema.vector or schema.categorical)
 
     def read(self, body: bytes, model: LearnedModel) -> Read | None:
         """Return what a body says in the model's columns, None if anything about it needs a closer look."""
+        if self._decoder is None:
+            return None
         try:
             instances = self._decoder.decode(body).instances
         except (ValueError, RecursionError):

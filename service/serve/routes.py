@@ -26,11 +26,11 @@ class Shortcut:
     def __init__(self, route: AsgiRoute) -> None:
         self._route = route
         self._path = route.path
-        (self._method,) = route.methods
+        self._methods = frozenset(route.methods or ())
 
     def takes(self, scope: Scope) -> bool:
         """Tell whether a request is for this route."""
-        return scope["type"] == "http" and scope["path"] == self._path and scope["method"] == self._method
+        return bool(scope["type"] == "http" and scope["path"] == self._path and scope["method"] in self._methods)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol)."""

@@ -1,11 +1,11 @@
-"""The forms of answers, and of requests as the configured features shape them: what /docs shows."""
+"""The forms of answers: what /docs shows."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service import __version__
-from service.settings import Schema, Settings, Task
+from service.settings import Task
 
 EXAMPLE_ID = "000042-3f9a1c2b"
 EXAMPLE_TIME = "2026-01-31T09:30:00.250Z"
@@ -26,8 +26,28 @@ class Answer(BaseModel):
 
 
 def _absent_if_none(schema: dict[str, Any]) -> None:
-    """Describe ``warnings`` as it is sent: never null, but absent."""
-    schema["required"].remove("warnings")
+    """Describe what has a default as it is sent: never null, but absent."""
+    schema["required"] = [name for name in schema["required"] if "default" not in schema["properties"][name]]
+
+
+class Explanation(Answer):
+    """What each feature adds to the answer, compared with that for an instance about which little is known."""
+
+    of: str = Field(examples=["yes"], description="the label whose probability is explained; `value` in a regression")
+    method: str = Field(examples=["Shapley values, exact"])
+    baseline: float = Field(
+        examples=[0.31], description="what the model gives where numbers are their means and categories unknown"
+    )
+    attributions: dict[str, float] = Field(
+        examples=[{"age": 0.12, "city": -0.03}],
+        description="by feature; with the baseline they add up to the score, or value, that is explained",
+    )
+
+
+class NoExplanation(Answer):
+    """Why there is none."""
+
+    unavailable: str = Field(examples=["the model is too slow"])
 
 
 class Prediction(Answer):
@@ -39,6 +59,9 @@ class Prediction(Answer):
     scores: dict[str, float] = Field(description="every label's probability; for a regression `value` alone")
     warnings: list[str] | None = Field(
         None, description="what the model has never seen, such as a new category; absent if there is nothing to say"
+    )
+    explanation: Explanation | NoExplanation | None = Field(
+        None, description="absent unless the request asks for it with `?explain=true`"
     )
 
 
@@ -104,6 +127,17 @@ class Pinned(Answer):
     reason: str = Field(examples=["the newer ones misbehave"])
 
 
+class Shadowed(Answer):
+    """A candidate of `serve.shadow`."""
+
+    candidate: str = Field(examples=["challenger"], description="its name in the configuration")
+    checkpoint: str | None = Field(examples=[EXAMPLE_ID], description="what that stands for now; null if for nothing")
+    since: str = Field(examples=[EXAMPLE_TIME], description="since when it is as told here")
+    problem: str | None = Field(
+        examples=[None], description="why it is not compared with what serves; null while it is"
+    )
+
+
 class StatusAnswer(Answer):
     """How this server and its trainer fare."""
 
@@ -120,6 +154,7 @@ class StatusAnswer(Answer):
     trouble: str | None = Field(
         examples=[None], description="why what is pinned, else the latest, does not serve, if it does not"
     )
+    shadow: list[Shadowed] = Field(description="what `serve.shadow` names, in that order; empty if nothing")
     trainer: dict[str, Any] | None = Field(
         examples=[EXAMPLE_TRAINER],
         description="what the trainer last wrote of itself, with `age_seconds` and `stale`; null if it never did",
@@ -162,80 +197,3 @@ class Problem(Answer):
     detail: str = Field(examples=["age is missing"])
     errors: list[FieldFault] | None = Field(None, description="the fields at fault, where there are any")
     request_id: str = Field(description="the answer's X-Request-ID: what to look for in the log")
-
-
-def predict_body(settings: Settings) -> dict[str, Any]:
-    """Return the OpenAPI request body of a prediction, with the configured features."""
-    features = settings.schema_
-    return _body("instances", _features_form(features), _example_features(features))
-
-
-def events_body(settings: Settings) -> dict[str, Any]:
-    """Return the OpenAPI request body of labelled events, with the configured features."""
-    features, labels = settings.schema_, list(settings.schema_.labels)
-    if settings.task == "regression":
-        label: dict[str, Any] = {"type": "number", "example": 1.5}
-    else:
-        label = {"enum": labels, "example": labels[0]} if labels else {"type": "string", "example": "yes"}
-    form = {
-        "type": "object",
-        "properties": {
-            "id": {"type": "string", "description": "identity of the event"},
-            "ts": {"description": "epoch milliseconds or RFC 3339; else the time of arrival"},
-            "features": _features_form(features),
-            "label": label,
-        },
-        "required": ["features", "label"],
-    }
-    anything = {"description": "whatever does not fit is dead-lettered, and named in `rejected`"}
-    return _body(
-        "events",
-        {"anyOf": [form, anything]},
-        {"id": "42", "ts": EXAMPLE_TIME, "features": _example_features(features), "label": label["example"]},
-    )
-
-
-def example_prediction(settings: Settings) -> dict[str, Any]:
-    """Return what the model could say of the instance in the description."""
-    if settings.task == "regression":
-        return {"label": 1.5, "scores": {"value": 1.5}}
-    labels = settings.schema_.labels or ("no", "yes")
-    others = dict.fromkeys(labels[1:], 0.25 / max(1, len(labels) - 1))
-    return {"label": labels[0], "scores": {labels[0]: 0.75, **others}}
-
-
-def _body(key: str, item: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "properties": {key: {"type": "array", "minItems": 1, "items": item}},
-        "required": [key],
-        "additionalProperties": False,
-    }
-    content = {"application/json": {"schema": form, "example": {key: [example]}}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _features_form(schema: Schema) -> dict[str, Any]:
-    forms: dict[str, dict[str, Any]] = {name: {"type": "number"} for name in schema.numeric}
-    forms |= {name: {"type": "boolean"} for name in schema.boolean}
-    for name, length in schema.vector.items():
-        forms[name] = {"type": "array", "items": {"type": "number"}, "minItems": length, "maxItems": length}
-    forms |= {name: {"type": "string"} for name in schema.categorical}
-    return {
-        "type": "object",
-        "properties": {
-            name: form | {"type": [form["type"], "null"]} if name in schema.nullable else form
-            for name, form in forms.items()
-        },
-        "required": [name for name in schema.names if name not in schema.nullable],
-        "additionalProperties": False,
-    }
-
-
-def _example_features(schema: Schema) -> dict[str, Any]:
-    return {
-        **dict.fromkeys(schema.numeric, 1.5),
-        **dict.fromkeys(schema.boolean, True),
-        **{name: [1.5] * length for name, length in schema.vector.items()},
-        **dict.fromkeys(schema.categorical, "text"),
-    }

@@ -8,17 +8,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
 
 from service.model.learned import LearnedModel
-from service.model.vocabulary import UNKNOWN
 from service.observer import Observer
 from service.records import FloatArray, IntArray
+from service.serve.batching import Row
 from service.serve.candidates import Candidate, Candidates
 from service.serve.predictor import Predictor, Serving
+from service.serve.sampling import Sample, Sampler, part, texts_of
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
 
@@ -38,58 +38,7 @@ WORKING_SHARE = 0.2
 A lower priority would not do: a thread that the system sets aside while it holds the interpreter holds up all others.
 """
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_RANGE = 1 << 64
-_STRETCH = 256
-_NONE = np.empty(0, dtype=np.int64)
-
-Row = Sequence[Any]
-
 log = structlog.get_logger(__name__)
-
-
-class Sample(NamedTuple):
-    """Instances n that one model has answered together: numbers [n, width], codes [n, categorical], its outputs.
-
-    ``rows`` are the values that they came from, in the order of the schema, None for one where they are not at hand.
-    """
-
-    serving: Serving
-    numbers: FloatArray
-    codes: IntArray
-    outputs: FloatArray
-    rows: Sequence[Row | None]
-
-
-class Sampler:
-    """Picks a share of all instances, spread evenly: the same ones for the same share, without a rhythm.
-
-    It is a rotation by the golden ratio (a Weyl sequence): in any stretch of n instances very nearly share x n are
-    picked, and traffic that repeats itself is not always picked at the same place.
-    """
-
-    def __init__(self, share: float) -> None:
-        self._highest = np.uint64(min(round(share * _RANGE), _RANGE) - 1)
-        self._at = 0
-        self._next = self._after(0)
-
-    def pick(self, count: int) -> IntArray:
-        """Return which of the next ``count`` instances are in the share, from 0."""
-        begin, self._at = self._at, self._at + count
-        if self._next >= self._at:  # as for most requests of one instance
-            return _NONE
-        picked = self._among(begin, self._at)
-        self._next = self._after(self._at)
-        return picked
-
-    def _after(self, at: int) -> int:
-        """Return the first one from ``at`` on."""
-        while not len(found := self._among(at, at + _STRETCH)):
-            at += _STRETCH
-        return at + int(found[0])
-
-    def _among(self, begin: int, end: int) -> IntArray:
-        return np.flatnonzero(np.arange(begin, end, dtype=np.uint64) * _STEP <= self._highest)
 
 
 class Shadow:
@@ -103,6 +52,7 @@ class Shadow:
         self._waiting = 0
         self._taken = 0
         self._look_at = 0.0
+        self._failed: dict[str, str | None] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
@@ -167,15 +117,20 @@ class Shadow:
                 break
             first, room = self._queue.popleft(), MOST_ROWS - rows
             if len(first.rows) > room:
-                self._queue.appendleft(_part(first, slice(room, None)))
-                first = _part(first, slice(room))
+                self._queue.appendleft(part(first, slice(room, None)))
+                first = part(first, slice(room))
             taken.append(first)
             rows += len(first.rows)
         if not taken:
             return None
         self._taken += rows
-        arrays = (np.concatenate([one[place] for one in taken]) for place in range(1, 4))
-        return Sample(taken[0].serving, *arrays, rows=[row for one in taken for row in one.rows])
+        return Sample(
+            taken[0].serving,
+            np.concatenate([one.numbers for one in taken]),
+            np.concatenate([one.codes for one in taken]),
+            np.concatenate([one.outputs for one in taken]),
+            [row for one in taken for row in one.rows],
+        )
 
     def _try(self, sample: Sample, candidate: Candidate) -> None:
         if candidate.model is None or candidate.checkpoint_id == sample.serving.checkpoint_id:
@@ -186,8 +141,8 @@ class Shadow:
             self._compare(sample, candidate.name, candidate.model)
         except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything
             self._observer.shadow_dropped(candidate.name, "no_answer", len(sample.rows))
-            if candidate.checkpoint_id not in self._failed:
-                self._failed = {*self._failed & self._present, candidate.checkpoint_id}
+            if self._failed.get(candidate.name) != candidate.checkpoint_id:  # once each
+                self._failed[candidate.name] = candidate.checkpoint_id
                 log.warning("no answer in the shadow", checkpoint=candidate.checkpoint_id, problem=str(error))
 
     def _compare(self, sample: Sample, name: str, model: LearnedModel) -> None:
@@ -195,10 +150,10 @@ class Shadow:
         sample, codes = self._told(sample, model, name)
         with np.errstate(over="ignore", invalid="ignore"):  # of absurd numbers
             outputs = model.predict(sample.numbers, codes)
-        sound = np.isfinite(outputs).all(axis=1) & np.isfinite(sample.outputs).all(axis=1)
+        sound = np.flatnonzero(np.isfinite(outputs).all(axis=1) & np.isfinite(sample.outputs).all(axis=1))
+        if len(sound) < len(outputs):
+            self._observer.shadow_dropped(name, "no_answer", len(outputs) - len(sound))
         answered, outputs = sample.outputs[sound], outputs[sound]
-        if len(outputs) < len(sound):
-            self._observer.shadow_dropped(name, "no_answer", len(sound) - len(outputs))
         agreed = None
         if model.task == "regression":
             difference = float(np.abs(outputs - answered).sum())
@@ -216,31 +171,12 @@ class Shadow:
         columns = sample.serving.model.columns
         if not columns.categorical:
             return sample, sample.codes
-        texts = _texts(sample)
+        texts = texts_of(sample)
         known = [index for index, row in enumerate(texts) if row is not None]
         if len(known) < len(texts):
             self._observer.shadow_dropped(name, "unknown_category", len(texts) - len(known))
-            sample = _part(sample, known)
-        by_column = list(zip(*(texts[index] or () for index in known), strict=True)) or [()] * len(columns.categorical)
+            sample = part(sample, known)
+        if not known:
+            return sample, sample.codes
+        by_column = list(zip(*(row for row in texts if row is not None), strict=True))
         return sample, model.categories.encode(by_column, grow=False, rows=len(known))
-
-
-def _part(sample: Sample, which: slice | list[int]) -> Sample:
-    rows = sample.rows[which] if isinstance(which, slice) else [sample.rows[index] for index in which]
-    return Sample(sample.serving, sample.numbers[which], sample.codes[which], sample.outputs[which], rows)
-
-
-def _texts(sample: Sample) -> list[tuple[str | None, ...] | None]:
-    """Return each instance's categories as text, None for one that holds an unknown one of which no text is left."""
-    model = sample.serving.model
-    first = len(model.columns.names) - len(model.columns.categorical)
-    vocabulary = [(None, None, *known) for known in model.encoder.categories.values()]
-    texts: list[tuple[str | None, ...] | None] = []
-    for row, codes in zip(sample.rows, sample.codes.tolist(), strict=True):
-        if row is not None:
-            texts.append(tuple(row[first:]))
-        elif UNKNOWN in codes:
-            texts.append(None)
-        else:
-            texts.append(tuple(known[code] for known, code in zip(vocabulary, codes, strict=True)))
-    return texts

@@ -117,7 +117,8 @@ class Watcher:
         if target != self._followed:
             self._passed_over.clear()
             self._followed = target
-            self._observer.pinned(is_pinned=isinstance(target, Pin) or getattr(target, "name", LATEST) == PIN)
+            unreadable_pin = isinstance(target, Unreadable) and target.name == PIN
+            self._observer.pinned(is_pinned=isinstance(target, Pin) or unreadable_pin)
         if target is None:
             return NOTHING_YET
         if isinstance(target, Pin):

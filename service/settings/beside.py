@@ -39,7 +39,9 @@ class Shadow(Section):
     candidates: Candidates = Field(
         (), description="at most four of `latest`, `challenger` and checkpoints' ids; none: nothing runs in the shadow"
     )
-    share: Annotated[float, Field(ge=0.001, le=1)] = Field(0.1, description="share of all instances that they are asked")
+    share: Annotated[float, Field(ge=0.001, le=1)] = Field(
+        0.1, description="share of the instances that they are asked"
+    )
 
 
 class Explain(Section):

@@ -48,7 +48,7 @@ class Serve(Section):
         None, description="file of lines name:role:token, role events or admin; reread when it changes"
     )
     watch_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
-        0.25, description="time between two looks at the store's pointer"
+        0.05, description="time between two looks at the store's pointer"
     )
     shadow: Shadow = Shadow()
     explain: Explain = Explain()

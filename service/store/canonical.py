@@ -45,7 +45,11 @@ def _unwrap(value: Any) -> Any:  # noqa: ANN401 - JSON holds anything
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - JSON holds anything
     """Return the one spelling of a JSON value: sorted keys, no spaces, ASCII; NaN becomes null."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _spelt(plain(value))
+
+
+def _spelt(value: Any) -> bytes:  # noqa: ANN401 - JSON holds anything
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def sha256(data: bytes) -> str:
@@ -59,7 +63,11 @@ def seal(values: Mapping[str, Any]) -> bytes:
     if DIGEST in body:
         message = f"{DIGEST!r} is the seal's own key"
         raise ValueError(message)
-    whole = {**body, DIGEST: sha256(canonical_json(body))}
+    return _sealed(body)
+
+
+def _sealed(body: dict[str, Any]) -> bytes:
+    whole = {**body, DIGEST: sha256(_spelt(body))}
     return json.dumps(whole, sort_keys=True, indent=2, allow_nan=False).encode("ascii") + b"\n"
 
 
@@ -69,8 +77,8 @@ def unseal(data: bytes, where: str) -> dict[str, Any]:
         values = json.loads(data)
         if isinstance(values, dict):
             values.pop(DIGEST, None)
-            # Compared byte by byte, since a digest over values would overlook a changed space.
-            if seal(values) == data:
+            # Compared byte by byte, since a digest over values would overlook a changed space. What was read is plain.
+            if _sealed(values) == data:
                 return values
     except (ValueError, RecursionError):
         pass

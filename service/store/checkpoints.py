@@ -17,6 +17,7 @@ from service.store.files import make_folder, replace_file, store_errors, sweep
 from service.store.manifest import Manifest, age, fresh_id, is_id
 from service.store.pin import read_pin
 from service.store.pointer import Pointer, move_pointer, pointer_lock, read_pointer, succession
+from service.store.roots import Roots
 from service.store.sealed import read_manifest, read_sealed, remove_sealed, write_sealed
 
 CHECKPOINTS = "checkpoints"
@@ -59,6 +60,7 @@ class CheckpointStore:
         self.path = path
         self.keep = keep
         self._folder = path / CHECKPOINTS
+        self._roots = Roots(self._folder, lambda known: self._entry(known).manifest)
 
     def identity(self) -> str:
         """Return the store's own name, by which a state knows where it belongs; only for the holder of the lease."""
@@ -196,18 +198,19 @@ class CheckpointStore:
             except CheckpointDamagedError as error:
                 _log.warning("old checkpoints stay", problem=str(error))
                 return []
-            entries = [self._entry(known) for known in self._ids()]
-            whole = [entry.id for entry in entries if entry.manifest]
+            roots = {known: self._roots.of(known) for known in self._ids()}
+            whole = [known for known, root in roots.items() if root is not None]
             kept = {*whole[: self.keep], *protected}
             if pointer is not None:
                 kept |= {pointer.id, pointer.previous or pointer.id}
             if pin is not None:
                 kept.add(pin.id)
-            kept |= {entry.manifest.lineage for entry in entries if entry.manifest and entry.id in kept}
+            kept |= {root for known, root in roots.items() if root is not None and known in kept}
             # What is above the newest whole one may be a newer program's: not for this one to judge.
-            gone = [e.id for e in entries if e.id not in kept and whole and age(e.id) < age(whole[0])]
+            gone = [known for known in roots if known not in kept and whole and age(known) < age(whole[0])]
             for old in gone:
                 remove_sealed(self._folder / old)
+                self._roots.forget(old)
         return gone
 
     def sweep(self) -> list[str]:

@@ -11,6 +11,9 @@ from service.store.canonical import plain
 from service.store.clock import utc_seconds, utc_text
 from service.store.event_times import NO_TIMES, EventTimes
 
+FOR_MACHINES = {"learnt": {"times"}}
+"""What is left out of a manifest where a person reads it."""
+
 FORMAT_VERSION = 3
 """Since 2 with ``follows``; in a manifest of 1 it is what ``data`` tells. Since 3 with ``learnt``."""
 
@@ -140,6 +143,10 @@ class Manifest(_Frozen):
             message = "a checkpoint without parent is the root of its own lineage"
             raise ValueError(message)
         return self
+
+    def readable(self) -> dict[str, Any]:
+        """Return it as plain values without what is for machines alone."""
+        return self.model_dump(mode="json", exclude=FOR_MACHINES)
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str) -> Self:

@@ -153,6 +153,23 @@ def test_what_a_server_refuses_has_its_class(tmp_path: Path) -> None:
     assert refused.value.status == 401
 
 
+def test_an_answer_is_explained_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Attributions and baseline add up to the score; of many instances, in as many requests as that takes."""
+    settings = settings_in(tmp_path, explain={"max_instances": 4})
+    publish(settings)
+    with running(settings) as server, Client(str(server.client.base_url)) as client:
+        assert client.predict([INSTANCE]).predictions[0].explanation is None
+        found = [prediction for prediction, _ in client.predict_many(ages(9), explain=True)]
+    for prediction in found:
+        explanation = prediction.explanation
+        assert explanation is not None
+        assert explanation.unavailable is None
+        assert (explanation.of, set(explanation.attributions)) == (prediction.label, set(INSTANCE))
+        score = prediction.scores[str(prediction.label)]
+        assert explanation.baseline is not None
+        assert explanation.baseline + sum(explanation.attributions.values()) == pytest.approx(score, abs=1e-5)
+
+
 def test_an_operator_promotes_and_pins(tmp_path: Path) -> None:
     """With a token of role admin; who lacks it changes nothing."""
     tokens = tmp_path / "tokens"
@@ -236,6 +253,33 @@ def test_a_busy_server_is_asked_again_behind_a_prefix_too() -> None:
         with pytest.raises(UnavailableError, match="busy"):
             client.predict([{}])
         assert counted["/v1/predict"] == 3
+
+
+def test_both_clients_wait_as_long_as_they_are_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two tries, and no longer than allowed; nobody waits here, the waits are counted."""
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("service.client.blocking.sleep", waited.append)
+    monkeypatch.setattr("service.client.awaiting.sleep", wait)
+
+    async def busy(_: Request) -> Response:
+        return JSONResponse({"detail": "busy"}, 503, headers={"Retry-After": "7"})
+
+    async def ask(base: str) -> None:
+        async with AsyncClient(base, retries=Retries(most=2, longest_pause_seconds=5)) as client:
+            with pytest.raises(UnavailableError):
+                await client.status()
+
+    with scripted(busy) as base:
+        with Client(base, retries=Retries(most=2, longest_pause_seconds=5)) as client:
+            with pytest.raises(UnavailableError):
+                client.status()
+            assert waited == [5, 5]
+        asyncio.run(ask(base))
+    assert waited == [5] * 4
 
 
 @contextmanager
@@ -340,6 +384,28 @@ def test_hundreds_of_coroutines_share_a_few_connections(tmp_path: Path) -> None:
         assert one.checkpoint == other.checkpoint
 
 
+def test_no_more_requests_are_under_way_than_connections_allowed() -> None:
+    """The others wait for their turn on this side."""
+    under_way, most = 0, 0
+
+    async def handler(request: Request) -> Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await request.body()
+        await asyncio.sleep(0.005)
+        under_way -= 1
+        return JSONResponse(GOOD)
+
+    async def ask(base: str) -> None:
+        async with AsyncClient(base, max_connections=3) as client:
+            await asyncio.gather(*(client.predict([{}]) for _ in range(30)))
+
+    with scripted(handler) as base:
+        asyncio.run(ask(base))
+    assert most == 3
+
+
 def test_the_awaiting_client_has_every_call_and_the_same_patience(tmp_path: Path) -> None:
     """Its results are those of the one that blocks."""
     settings = settings_in(tmp_path)
@@ -369,6 +435,31 @@ def test_the_awaiting_client_has_every_call_and_the_same_patience(tmp_path: Path
     assert found[4]
     assert (found[5].accepted, found[6].accepted, found[7].predictions[0].label) == (1, 2, "yes")
     assert counted["/v1/predict"] == 3
+
+
+def test_a_closed_client_opens_no_connection(tmp_path: Path) -> None:
+    """Neither kind: it says that it is closed; what was under way is answered, and leaves nothing open."""
+    settings = settings_in(tmp_path)
+    publish(settings)
+
+    async def close_early(base: str) -> Any:
+        client = AsyncClient(base)
+        under_way = asyncio.create_task(client.predict([INSTANCE]))
+        await asyncio.sleep(0)
+        await client.aclose()
+        answer = await under_way
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.status()
+        assert client._free == []
+        return answer
+
+    with running(settings) as server:
+        base = str(server.client.base_url)
+        assert len(asyncio.run(close_early(base))) == 1
+        client = Client(base)
+        client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            client.status()
 
 
 def test_both_clients_have_the_same_methods() -> None:

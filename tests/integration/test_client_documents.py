@@ -81,21 +81,28 @@ def test_the_lines_for_curl_work(server: tuple[str, str]) -> None:
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         answers.append(json.loads(done.stdout))
-    predicted = next(answer for answer in answers if "predictions" in answer)
+    predicted, explained = (answer for answer in answers if "predictions" in answer)
+    assert "explanation" in explained["predictions"][0]
     assert predicted["predictions"][0]["label"] in {"bad", "good"}
     assert predicted["checkpoint"]["id"] == checkpoint_id
     assert next(answer for answer in answers if "accepted" in answer) == {"accepted": 1, "rejected": []}
     assert [entry["event"] for entry in answers[-1]["operations"]] == ["unpinned", "pinned", "promoted"]
 
 
-def test_the_lines_of_python_work(server: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lines_of_python_work(server: tuple[str, str]) -> None:
     """They print what they promise: labels, the checkpoint, and how many events were taken."""
     base, checkpoint_id = server
+    printed: list[str] = []
+
+    def note(*values: object) -> None:
+        printed.append(" ".join(map(str, values)))
+
     for block in blocks("python"):
         assert ADDRESS in block
-        exec(compile(block.replace(ADDRESS, base), str(PAGE), "exec"), {"__name__": "__main__"})  # noqa: S102 - our page
-    printed = [line for line in capsys.readouterr().out.splitlines() if re.match(r"bad|good|1 |\[", line)]
+        names = {"__name__": "__main__", "print": note}
+        exec(compile(block.replace(ADDRESS, base), str(PAGE), "exec"), names)  # noqa: S102 - our own page
     assert checkpoint_id in printed[0]
-    assert sum(line.endswith("+00:00") for line in printed) == 2_500
+    assert printed[1].startswith("Explanation(")
+    assert [line.endswith("+00:00") for line in printed[2:-2]] == [True] * 2_500
     assert printed[-2] == "1 []"
     assert printed[-1].count("'good'") + printed[-1].count("'bad'") == 20

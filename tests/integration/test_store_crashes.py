@@ -24,6 +24,8 @@ from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.journal import Journal
 from service.store.lease import Lease
 from service.store.manifest import Manifest
+from service.store.operations import Operations, Operator
+from service.store.pin import read_pin
 from service.store.snapshot import SnapshotStore
 from service.store.status import write_status
 
@@ -78,12 +80,21 @@ def hold_lease(folder: Path) -> None:
         lease.release()
 
 
+def operate(folder: Path) -> None:
+    """Promote, pin and unpin by hand."""
+    operations = Operations(CheckpointStore(folder, keep=3))
+    operations.promote(IDS[3], Operator("ops"))
+    operations.pin(IDS[4], Operator("ops"))
+    operations.unpin(Operator("ops"))
+
+
 def seed(folder: Path) -> None:
     """Lay down what each scenario starts from."""
-    store = CheckpointStore(folder / "publish", keep=3)
-    for checkpoint_id in IDS:
-        store.write(checkpoint(checkpoint_id))
-        store.point(checkpoint_id, reason="better", by="trainer")
+    for scenario in (publish, operate):
+        store = CheckpointStore(folder / scenario.__name__, keep=3)
+        for checkpoint_id in IDS:
+            store.write(checkpoint(checkpoint_id))
+            store.point(checkpoint_id, reason="better", by="trainer")
     for number in (1, 2):
         SnapshotStore(folder / "save_snapshot", {"task": "binary"}).save(
             {"window": np.full(500, float(number))}, {"number": number}
@@ -95,7 +106,7 @@ def seed(folder: Path) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Path], None]] = {
-    scenario.__name__: scenario for scenario in (publish, save_snapshot, append_decisions, hold_lease)
+    scenario.__name__: scenario for scenario in (publish, operate, save_snapshot, append_decisions, hold_lease)
 }
 
 
@@ -192,6 +203,30 @@ def test_a_killed_promotion_leaves_the_pointer_on_a_whole_checkpoint(
         assert {IDS[0], pointer.id, again} <= {entry.id for entry in store.entries()}
     assert pointed == sorted(pointed)
     assert set(pointed) == {(False, False), (True, False), (True, True)}
+
+
+def test_a_killed_operator_leaves_nothing_that_the_history_does_not_tell(
+    killed_everywhere: Callable[[str], list[Path]],
+) -> None:
+    """Each act is told first and done after, at once; what is in force is whole at every step, and acts can go on."""
+    states: list[tuple[str, str | None, list[str]]] = []
+    for folder in killed_everywhere("operate"):
+        operations = Operations(CheckpointStore(folder, keep=3))
+        pointer, pin = CheckpointStore(folder, keep=3).latest(), read_pin(folder)
+        assert pointer is not None
+        state = (pointer.id, pin.id if pin else None, [entry["event"] for entry in operations.history(9)[::-1]])
+        states += [state] if states[-1:] != [state] else []
+        new, before = operations.pin(IDS[2], Operator("ops"))
+        assert (read_pin(folder), before) == (new, pin.id if pin else None)
+    assert states == [
+        (IDS[5], None, []),
+        (IDS[5], None, ["promoted"]),
+        (IDS[3], None, ["promoted"]),
+        (IDS[3], None, ["promoted", "pinned"]),
+        (IDS[3], IDS[4], ["promoted", "pinned"]),
+        (IDS[3], IDS[4], ["promoted", "pinned", "unpinned"]),
+        (IDS[3], None, ["promoted", "pinned", "unpinned"]),
+    ]
 
 
 def test_a_killed_save_leaves_a_whole_snapshot(killed_everywhere: Callable[[str], list[Path]]) -> None:

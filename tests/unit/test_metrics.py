@@ -58,7 +58,13 @@ BEYOND_THE_CONTRACT = {
     "freshet_round_spacing_ratio": "gauge",
 }
 
-SERVER_BEYOND_THE_CONTRACT = {"freshet_pinned": "gauge"}
+SERVER_BEYOND_THE_CONTRACT = {
+    "freshet_shadow_instances": "counter",
+    "freshet_shadow_agreed": "counter",
+    "freshet_shadow_score_difference": "counter",
+    "freshet_shadow_dropped": "counter",
+    "freshet_pinned": "gauge",
+}
 
 
 def types_of(observer: PrometheusObserver) -> dict[str, str]:
@@ -129,6 +135,25 @@ def test_known_counters_and_histograms_begin_at_zero() -> None:
         assert value(server, "freshet_swaps_total", outcome=outcome) == 0
 
 
+def test_a_shadow_is_counted_by_its_configured_name() -> None:
+    """All names are there from the start; in a regression nothing agrees or disagrees."""
+    server = ServerObserver(shadows=["latest", "challenger"])
+    for name in ("instances", "agreed", "score_difference"):
+        assert value(server, f"freshet_shadow_{name}_total", candidate="challenger") == 0
+    for reason in hooks.SHADOW_DROPS:
+        assert value(server, "freshet_shadow_dropped_total", candidate="latest", reason=reason) == 0
+    server.shadowed("latest", 40, 30, 2.5)
+    server.shadow_dropped("latest", "queue_full", 7)
+    assert value(server, "freshet_shadow_instances_total", candidate="latest") == 40
+    assert value(server, "freshet_shadow_agreed_total", candidate="latest") == 30
+    assert value(server, "freshet_shadow_score_difference_total", candidate="latest") == 2.5
+    assert value(server, "freshet_shadow_dropped_total", candidate="latest", reason="queue_full") == 7
+    regression = ServerObserver(shadows=["latest"], labelled=False)
+    regression.shadowed("latest", 40, None, 12.5)
+    assert value(regression, "freshet_shadow_score_difference_total", candidate="latest") == 12.5
+    assert value(regression, "freshet_shadow_agreed_total", candidate="latest") is None
+
+
 def test_a_loss_without_events_is_not_zero() -> None:
     """Gauges that have no value yet are NaN: nobody may take them for perfect."""
     observer = trainer()
@@ -178,6 +203,8 @@ def call_every_hook(observer: PrometheusObserver) -> None:
     observer.swapped("swapped")
     observer.events_served(np.array([0.2, 4_000.0]), np.array([3, 1]))
     observer.pinned(is_pinned=True)
+    observer.shadowed("latest", 40, 30, 2.5)
+    observer.shadow_dropped("latest", "queue_full", 7)
     observer.request_began()
     observer.request_ended("/v1/predict", 200, 0.002)
 

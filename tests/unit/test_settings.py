@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from service.settings import Schema, Section, Settings, label_text
+from service.store.manifest import fresh_id
 
 
 def every_section(model: type[BaseModel] = Settings) -> Iterator[type[BaseModel]]:
@@ -90,6 +91,10 @@ def test_a_setting_cannot_be_changed() -> None:
         ({"serve": {"port": 8001}}, "serve.port and trainer.port are both 8001 on 127.0.0.1"),
         ({"store": {"path": "a"}, "trainer": {"state_path": "b/../a"}}, "store.path and trainer.state_path are both a"),
         ({"serve": {"port": 70_000}}, "65535"),
+        ({"serve": {"shadow": {"candidates": ["champion"]}}}, "'champion' is none of latest, challenger and a checkp"),
+        ({"serve": {"shadow": {"candidates": ["latest", "latest"]}}}, "latest stands more than once"),
+        ({"serve": {"shadow": {"candidates": [f"00000{n}-00000000" for n in range(5)]}}}, "at most 4 items"),
+        ({"serve": {"shadow": {"share": 0}}}, "greater than or equal to 0.001"),
         ({"serve": {"announce_seconds": 5, "grace_seconds": 5}}, "leaves nothing of the 5 seconds of serve.grace_"),
     ],
 )
@@ -118,6 +123,12 @@ def test_what_only_looks_impossible_is_taken() -> None:
         trainer={"state_path": "data/state"},
     )
     assert tree.serve.port == tree.trainer.port
+
+
+def test_a_shadow_is_named_by_any_checkpoints_id() -> None:
+    """The form of ids is the store's, which the settings must not look into."""
+    known = fresh_id(42)
+    assert settings(serve={"shadow": {"candidates": [known, "latest"]}}).serve.shadow.candidates == (known, "latest")
 
 
 def test_a_network_of_ones_own_is_one_challenger_unless_more_are_asked_for() -> None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from service.errors import CheckpointDamagedError, StoreError
 from service.store.canonical import canonical_json
 from service.store.clock import utc_text
-from service.store.manifest import FORMAT_VERSION, DataRange, Manifest, age, fresh_id, is_id
+from service.store.event_times import EventTimes
+from service.store.manifest import FORMAT_VERSION, DataRange, Learnt, Manifest, age, fresh_id, is_id
 from tests.properties.effort import examples
 from tests.properties.store.json_values import objects, values
 
@@ -18,6 +20,11 @@ ids = st.from_regex(r"[0-9]{6,12}-[0-9a-f]{8}", fullmatch=True)
 texts = st.text(max_size=8)
 times = st.floats(0, 4e9).map(utc_text)
 ranges = st.builds(DataRange, topic=texts, partition=st.integers(0, 9), first=st.integers(0), last=st.integers(0))
+learnt = st.builds(
+    lambda stamps, after: Learnt.of(EventTimes.of(np.array(stamps, dtype=np.int64)), after),
+    st.lists(st.integers(0, 4 * 10**12), max_size=5),
+    st.one_of(st.none(), ids),
+)
 
 
 @st.composite
@@ -33,6 +40,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         trained_until=draw(st.one_of(st.none(), times)),
         trigger=draw(texts),
         data=tuple(draw(st.lists(ranges, max_size=3))),
+        learnt=draw(st.one_of(st.none(), learnt)),
         hyperparameters=draw(objects),
         gate=draw(st.one_of(st.none(), objects)),
         schema_fingerprint=draw(texts),

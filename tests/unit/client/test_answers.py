@@ -20,6 +20,7 @@ from service.store.manifest import DataRange, Following, Learnt, Manifest
         (answers.ServingStatus, schemas.ServingStatus),
         (answers.Latest, schemas.Latest),
         (answers.Pinned, schemas.Pinned),
+        (answers.Shadowed, schemas.Shadowed),
         (answers.StatusAnswer, schemas.StatusAnswer),
         (answers.CheckpointEntry, schemas.CheckpointEntry),
         (answers.PromoteAnswer, control_forms.PromoteAnswer),
@@ -35,6 +36,12 @@ from service.store.manifest import DataRange, Following, Learnt, Manifest
 def test_every_key_of_an_answer_has_its_attribute(mine: type[msgspec.Struct], theirs: type[BaseModel]) -> None:
     """Of the same name; a key that the server adds is passed over until it stands here, too."""
     assert set(mine.__struct_fields__) == set(theirs.model_fields)
+
+
+def test_an_explanation_can_also_be_that_there_is_none() -> None:
+    """Both of the server's forms are one here."""
+    theirs = set(schemas.Explanation.model_fields) | set(schemas.NoExplanation.model_fields)
+    assert set(answers.Explanation.__struct_fields__) == theirs
 
 
 def test_only_what_is_for_measuring_has_none() -> None:

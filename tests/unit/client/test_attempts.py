@@ -106,6 +106,23 @@ def test_events_are_not_resent_after_a_503() -> None:
     assert found.accepted == 1
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        calls.promote("000001-abcdef01", reason=None),
+        calls.pin("000001-abcdef01", reason="because"),
+        calls.unpin(reason=None),
+    ],
+    ids=["promote", "pin", "unpin"],
+)
+def test_what_operators_do_is_sent_again_after_a_refusal_alone(call: Call[Any]) -> None:
+    """A refusal changed nothing; after a lost answer a second call would tell of another state than the first."""
+    found, pauses = course(attempts(call, Retries(most=1)), [answer(503), answer(404)])
+    assert (found.status, len(pauses)) == (404, 1)
+    found, pauses = course(attempts(call, Retries()), [fails(httpx.ReadError)])
+    assert (type(found), pauses) == (NoAnswerError, [])
+
+
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ConnectTimeout])
 def test_what_never_left_is_sent_again_whatever_it_is(kind: type[httpx.RequestError]) -> None:
     """Without a connection nothing was carried out."""

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import service
 from service.client import AsyncClient, Client
 
 TOKEN = "a-token-of-this-test-alone"  # noqa: S105 - lets nobody in
@@ -35,6 +37,11 @@ def test_it_is_imported_without_the_service() -> None:
     names = told(IMPORTED, "torch", "kafka", "numpy", "pydantic", "fastapi", "uvicorn", "structlog").split()
     assert "service.client" in names
     assert not [name for name in names if name.partition(".")[0] != "service" or not name.startswith("service.client")]
+
+
+def test_type_checkers_of_users_see_its_types() -> None:
+    """Only with the marker of PEP 561 beside the package do they look at its annotations."""
+    assert (Path(service.__file__).parent / "py.typed").is_file()
 
 
 def test_without_httpx_one_line_says_what_to_install() -> None:

@@ -125,6 +125,20 @@ def test_a_provably_worse_lineage_goes_on_from_the_champion() -> None:
     assert learner.evidence.sums(LEAD).events == 0
 
 
+def test_what_was_judged_stays_known_when_its_lineage_is_set_back() -> None:
+    """It is the round's own model that servers can be shown, not what learning goes on from."""
+    learner = learner_of(gate={"min_recent_events": 1_000_000}, train={"steps": 300})
+    learn_once(learner, separable(600), "000001-aaaaaaaa")
+    champion = learner.roles.champion
+    assert champion is not None
+    assert learner.judged is champion.model
+    learn_once(learner, separable(600, seed=1, flipped=True), "-")
+    assert learn_once(learner, separable(600, seed=2), "-") == "forward_worse"
+    assert learner.portfolio.is_of(champion.model)
+    assert learner.judged is not None
+    assert learner.judged.network is not champion.model.network
+
+
 def test_one_outlier_does_not_end_learning() -> None:
     """A feature value and a thousand deviations: the rounds after it still bring better candidates."""
     learner = learner_of(window={"events": 200, "recent_events": 50})

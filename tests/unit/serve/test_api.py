@@ -18,7 +18,7 @@ from tests.unit.serve.running import Service
 
 def test_an_unknown_path_is_a_problem(ready: Service) -> None:
     """404, also with a slash too many."""
-    for path in ("/nope", "/v1/predict/", "/v2", "/v1/checkpoints/a/b"):
+    for path in ("/nope", "/v1/predict/", "/v3", "/v1/checkpoints/a/b"):
         assert path in problem_of(ready.client.get(path), 404)["detail"]
 
 
@@ -28,6 +28,7 @@ def test_a_wrong_method_is_a_problem_that_tells_the_right_one(ready: Service) ->
     problem_of(response, 405)
     assert response.headers["allow"] == "POST"
     problem_of(ready.client.delete("/v1/status"), 405)
+    assert ready.client.get("/v1/pin").headers["allow"] == "DELETE, POST"
     problem_of(ready.client.post("/readyz"), 405)
     problem_of(ready.client.request("BREW", "/v1/status"), 400)  # no method of HTTP
 

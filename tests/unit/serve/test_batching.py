@@ -230,14 +230,17 @@ def test_who_has_gone_disturbs_nobody(serving_of: Callable[..., Serving]) -> Non
 
 
 def test_listeners_are_told_of_each_batch(serving_of: Callable[..., Serving]) -> None:
-    """Model, numbers, codes and outputs, row by row as they were answered."""
+    """Model, numbers, codes and outputs, row by row as they were answered; and the rows, for those who gave them."""
     heard: list[tuple[Any, ...]] = []
     batcher = Batcher(Serve(), Observer())
     batcher.listeners.append(lambda *told: heard.append(told))
     serving = serving_of()
     answers = asked(batcher, (serving, 1.0), (serving, 2.0))
-    ((told, numbers, codes, outputs),) = heard
+    ((told, numbers, codes, outputs, rows),) = heard
     assert told is serving
     np.testing.assert_array_equal(numbers, ages(1, 2)[0])
     np.testing.assert_array_equal(codes, ages(1, 2)[1])
     np.testing.assert_array_equal(outputs, np.concatenate(answers))
+    asyncio.run(batcher.outputs(serving, *ages(3), [(3.0, None, True, "Rome")]))
+    assert heard[-1][-1] == [(3.0, None, True, "Rome")]
+    assert rows == [None, None]  # nobody said what they were made of

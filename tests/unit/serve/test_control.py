@@ -257,6 +257,7 @@ FAULTS: dict[str, tuple[bytes, int, str | None]] = {
     "the same key": (b'{"id": "000000-00000000", "id": "000001-00000000"}', 422, "/id"),
     "the reason twice": (b'{"id": "000000-00000000", "reason": "a", "reason": "b"}', 422, "/reason"),
     "no text for a reason": (b'{"id": "000000-00000000", "reason": ["why"]}', 422, "/reason"),
+    "a number for a reason": (b'{"id": "000000-00000000", "reason": 5}', 422, "/reason"),
     "a long reason": (
         json.dumps({"id": "000000-00000000", "reason": "x" * (MAX_REASON_CHARS + 1)}).encode(),
         422,

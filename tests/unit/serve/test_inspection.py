@@ -3,12 +3,16 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from service.store.event_times import EventTimes
+from service.store.manifest import Learnt
 from service.store.status import STATUS, write_status
-from tests.unit.serve.builders import damage, problem_of, publish, settings_in
+from tests.unit.serve.builders import checkpoint_of, damage, problem_of, publish, settings_in, store_of
 from tests.unit.serve.running import Service
 
 
@@ -87,6 +91,22 @@ def test_a_checkpoint_shows_its_manifest(serving: Callable[..., Service], tmp_pa
     assert manifest["id"] == manifest["lineage"] == checkpoint_id
     assert manifest["trained_until"] == "2026-01-31T09:30:00.250Z"
     assert manifest["schema_fingerprint"]
+
+
+def test_a_manifest_is_shown_without_the_time_of_each_event(serving: Callable[..., Service], tmp_path: Path) -> None:
+    """How many events were learnt first here, and from when to when: that is what a person wants."""
+    settings = settings_in(tmp_path)
+    checkpoint_id = publish(settings)
+    made = checkpoint_of(settings, "000009-0000000a")
+    learnt = Learnt.of(EventTimes.of(1_790_000_000_000 + np.arange(5) * 250), checkpoint_id)
+    store_of(settings).write(replace(made, manifest=made.manifest.model_copy(update={"learnt": learnt})))
+    assert serving(settings).client.get("/v1/checkpoints/000009-0000000a").json()["learnt"] == {
+        "events": 5,
+        "first": "2026-09-21T14:13:20.000Z",
+        "last": "2026-09-21T14:13:21.000Z",
+        "after": checkpoint_id,
+    }
+    assert store_of(settings).manifest("000009-0000000a").learnt == learnt
 
 
 @pytest.mark.parametrize("name", ["000009-00000000", "nope", "..", "%2e%2e", "..%2flatest", "%00", "%ff", "a" * 5_000])

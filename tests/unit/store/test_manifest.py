@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from service.errors import CheckpointDamagedError, StoreError
 from service.store.checkpoints import Checkpoint
-from service.store.manifest import FORMAT_VERSION, Manifest, age, is_id
+from service.store.event_times import EventTimes
+from service.store.manifest import FORMAT_VERSION, Learnt, Manifest, age, is_id
 
 MakeCheckpoint = Callable[..., Checkpoint]
 ID = "000042-3f9a1c2b"
@@ -85,3 +86,33 @@ def test_values_nested_without_end_are_damaged(make_checkpoint: MakeCheckpoint) 
         deep = [deep]
     with pytest.raises(CheckpointDamagedError, match="nested too deep"):
         Manifest.parse(values(make_checkpoint, gate={"deep": deep}), "m")
+
+
+def test_what_was_learnt_first_is_kept_with_the_time_of_each_event(make_checkpoint: MakeCheckpoint) -> None:
+    """For those that measure; what people read is the number and the span alone."""
+    times = EventTimes.of(np.array([1_790_000_000_000, 1_790_000_000_250, 1_790_000_000_250]))
+    manifest = make_checkpoint(ID).manifest.model_copy(update={"learnt": Learnt.of(times, None)})
+    read = Manifest.parse(manifest.model_dump(mode="json"), "m")
+    assert read.learnt is not None
+    assert read.learnt.event_times.counts.tolist() == [1, 2]
+    shown = read.readable()["learnt"]
+    assert shown == {
+        "events": 3,
+        "first": "2026-09-21T14:13:20.000Z",
+        "last": "2026-09-21T14:13:20.250Z",
+        "after": None,
+    }
+
+
+def test_times_of_another_number_of_events_are_damage(make_checkpoint: MakeCheckpoint) -> None:
+    """Else a server would count what never was."""
+    learnt = Learnt.of(EventTimes.of(np.array([5, 6])), None).model_dump(mode="json")
+    with pytest.raises(CheckpointDamagedError, match="its times are not those of so many events"):
+        Manifest.parse(values(make_checkpoint, learnt=learnt | {"events": 3}), "m")
+
+
+def test_a_manifest_of_before_tells_nothing_of_events(make_checkpoint: MakeCheckpoint) -> None:
+    """It is read as any other."""
+    older = values(make_checkpoint, format_version=2)
+    del older["learnt"]
+    assert Manifest.parse(older, "m").learnt is None

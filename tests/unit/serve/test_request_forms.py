@@ -1,6 +1,6 @@
 """The forms of requests, as the configured features shape them."""
 
-from service.serve.schemas import events_body, predict_body
+from service.serve.request_forms import events_body, predict_body
 from service.settings import Settings
 
 SETTINGS = Settings.model_validate(
