@@ -9,10 +9,6 @@ import multiprocessing
 import select
 import socket
 import statistics
-from pathlib import Path
-import sys
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from load import Load, Requests
 from made import requests_of, some_instances

@@ -13,7 +13,7 @@ Samples = dict[str, float]
 
 def scrape(port: int) -> str:
     """Return a server's metrics as text."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as answer:
         text: str = answer.read().decode()
     return text
 

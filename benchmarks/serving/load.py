@@ -7,6 +7,7 @@ Measured against a server that only counts bytes (`ceiling.py`), so that it is k
 """
 
 import gc
+import math
 import select
 import socket
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MOST_ANSWERS = 4_000_000
+MOST_FAILURES = 1_000
 SILENCE_SECONDS = 30.0
 BUFFER_BYTES = 2**20
 OK = b"HTTP/1.1 200 "
@@ -53,6 +55,34 @@ class Outcome:
     def quantile_ms(self, q: float) -> float:
         """Return a quantile of the latency in milliseconds."""
         return float(np.quantile(self.latencies, q)) * 1_000
+
+
+class _Plan:
+    """When the next request is due, on the clock of perf_counter: at once in a closed loop, never once it is over."""
+
+    def __init__(self, seconds: float, answers: int, rate: float | None) -> None:
+        self.interval = 1 / rate if rate else 0.0
+        self.sent = 0
+        self._answers = answers
+        self._began = time.perf_counter()
+        self._end = self._began + seconds
+
+    def due(self) -> float:
+        """Return when the next request is due, infinity for never."""
+        if self.sent >= self._answers:
+            return math.inf
+        due = self._began + self.sent * self.interval if self.interval else time.perf_counter()
+        return due if due < self._end else math.inf
+
+    def take(self) -> float:
+        """Count the next request as sent; return when it was due."""
+        due = self.due()
+        self.sent += 1
+        return due
+
+    def over(self) -> bool:
+        """Tell whether nothing more is to be sent."""
+        return self.due() == math.inf
 
 
 class _Connection:
@@ -110,54 +140,43 @@ class Load:
         gc.collect()
         gc.disable()
         began, used = time.perf_counter(), time.process_time()
-        done = self._drive(outcome, began, began + seconds, min(answers, MOST_ANSWERS), rate, each)
+        done = self._drive(outcome, _Plan(seconds, min(answers, MOST_ANSWERS), rate), each)
         outcome.seconds = time.perf_counter() - began
         outcome.busy = (time.process_time() - used) / outcome.seconds
         gc.enable()
         outcome.latencies = np.array(self._latencies[:done])
         return outcome
 
-    def _drive(
-        self,
-        outcome: Outcome,
-        began: float,
-        end: float,
-        most: int,
-        rate: float | None,
-        each: Callable[[int], None] | None,
-    ) -> int:
+    def _drive(self, outcome: Outcome, plan: _Plan, each: Callable[[int], None] | None) -> int:
         """Send and receive; return how many were answered."""
         clock, connections, free, latencies = time.perf_counter, self._connections, self._free, self._latencies
-        sent = done = 0
-        interval = 1 / rate if rate else 0.0
+        done = 0
         while True:
-            now = clock()
-            while free and sent < most and now < end:
-                due = began + sent * interval if rate else now
-                if due > now or due >= end:
-                    break
-                self._send(free.pop(), due)
-                sent += 1
-            if len(free) == len(connections) and (sent >= most or now >= end or (rate and began + sent * interval >= end)):
+            while free and plan.due() <= clock():
+                self._send(free.pop(), plan.take())
+            if plan.over() and len(free) == len(connections):
                 return done
-            if rate and free and sent < most:
-                # epoll counts in milliseconds; select does not.
-                select.select([self._epoll], [], [], max(0.0, began + sent * interval - now))
-                ready = self._epoll.poll(0)
-            else:
-                ready = self._epoll.poll(SILENCE_SECONDS)
-                if not ready:
-                    raise TimeoutError("the server is silent")
-            for number, _ in ready:
+            for number, _ in self._wait(plan):
                 connection = connections[number]
                 if self._receive(connection, outcome):
                     latencies[done] = clock() - connection.began
                     done += 1
                     free.append(connection)
                 elif connection.socket.fileno() < 0:
-                    sent -= 1
+                    plan.sent -= 1  # it is lost, and so is not one of the answers that are wanted
             if each is not None:
                 each(done)
+
+    def _wait(self, plan: _Plan) -> list[tuple[int, int]]:
+        """Return the connections on which something has come, none if a request is due before."""
+        if plan.interval and self._free and not plan.over():
+            # epoll counts in milliseconds; select does not.
+            select.select([self._epoll], [], [], max(0.0, plan.due() - time.perf_counter()))
+            return self._epoll.poll(0)
+        ready = self._epoll.poll(SILENCE_SECONDS)
+        if not ready:
+            raise TimeoutError("the server is silent")
+        return ready
 
     def _open(self) -> None:
         connection = _Connection(self._port)
@@ -208,6 +227,8 @@ class Load:
     def _lose(self, connection: _Connection, outcome: Outcome, why: str) -> None:
         """Count a failure, and replace the connection."""
         outcome.failures[why] += 1
+        if outcome.failures.total() > MOST_FAILURES:
+            raise RuntimeError(f"too many failures: {dict(outcome.failures)}")
         del self._connections[connection.socket.fileno()]
         self._epoll.unregister(connection.socket)
         connection.socket.close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,20 +13,20 @@ from typing import Any
 import numpy as np
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from service.model.learned import LearnedModel
 from service.store.checkpoints import Checkpoint, CheckpointStore
 from tests.broker import free_ports
 
+ROOT = Path(__file__).resolve().parents[2]
 FEATURES = tuple(f"x{index}" for index in range(8))
 LABELS = ("down", "up")
 ROWS = 5_000
 KEPT = 20
 PATH = "/v1/predict"
 TOLERANCE = 1e-6
-"""Largest difference of a probability: the order of a sum, and so its last bits, depend on who shares a forward pass."""
+"""Largest difference of a probability: who shares a forward pass decides the order of a sum, and so its last bits."""
 
 Instances = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
@@ -41,16 +42,16 @@ def some_instances(count: int, seed: int = 1) -> Instances:
     return np.random.default_rng(seed).normal(size=(count, len(FEATURES))).round(6)
 
 
-def events(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Return labelled events of a binary stream with interactions and 10 % of noise."""
+def write_events(path: Path, count: int, seed: int) -> Path:
+    """Write labelled events of a binary stream with interactions and 10 % of noise, as JSON lines."""
     drawn = np.random.default_rng(seed)
     numbers = drawn.normal(size=(count, len(FEATURES))).round(6)
     score = numbers[:, 0] - numbers[:, 1] + numbers[:, 2] * numbers[:, 3] + np.sin(2 * numbers[:, 4])
     up = (score > 0) ^ (drawn.random(count) < 0.1)
-    return [
-        {"features": dict(zip(FEATURES, row.tolist(), strict=True)), "label": LABELS[int(label)]}
-        for row, label in zip(numbers, up, strict=True)
-    ]
+    with path.open("w") as file:
+        for row, label in zip(numbers.tolist(), up.tolist(), strict=True):
+            file.write(json.dumps(dict(zip(FEATURES, row, strict=True)) | {"label": LABELS[label]}) + "\n")
+    return path
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Made:
 
     folder: Path
     port: int
+    trainer_port: int
 
     @property
     def config(self) -> Path:
@@ -81,11 +83,12 @@ class Made:
         return [sys.executable, "-m", "service", name, *more, "--config", str(self.config)]
 
 
-def make(folder: Path, settings: Sequence[str] = (), tree: Mapping[str, Any] | None = None) -> Made:
-    """Write a stream and a configuration, the defaults but for ``settings`` and ``tree``, and pre-train on it."""
+def configure(folder: Path) -> Made:
+    """Write a configuration: the defaults, but for features, ports and places."""
     folder.mkdir(parents=True, exist_ok=True)
     port, trainer = free_ports(2)
-    written: dict[str, Any] = {
+    made = Made(folder, port, trainer)
+    tree = {
         "schema": {"numeric": list(FEATURES), "labels": list(LABELS)},
         "source": {"embedded": {"path": str(folder / "log.sqlite")}},
         "store": {"path": str(folder / "store"), "keep": KEPT},
@@ -93,13 +96,24 @@ def make(folder: Path, settings: Sequence[str] = (), tree: Mapping[str, Any] | N
         "serve": {"port": port},
         "log": {"format": "json"},
     }
-    made = Made(folder, port)
-    made.config.write_text(yaml.safe_dump(written | dict(tree or {})))
-    history = folder / "history.jsonl"
-    history.write_text("".join(json.dumps(event["features"] | {"label": event["label"]}) + "\n" for event in events(ROWS)))
-    overrides = [word for setting in settings for word in ("--set", setting)]
-    subprocess.run([*made.command("pretrain", str(history)), *overrides], env=environment(), check=True)
+    made.config.write_text(yaml.safe_dump(tree))
     return made
+
+
+def make(folder: Path, settings: Sequence[str] = ()) -> Made:
+    """Write a stream and a configuration, and pre-train on it, with ``settings`` over the defaults."""
+    made = configure(folder)
+    history = write_events(folder / "history.jsonl", ROWS, seed=0)
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    command = [*made.command("pretrain", str(history)), *overrides]
+    subprocess.run(command, env=environment(), stderr=subprocess.DEVNULL, check=True)
+    return made
+
+
+def copied(made: Made, folder: Path) -> Made:
+    """Return the same checkpoint in a folder and with ports of its own."""
+    shutil.copytree(made.store.path, folder / "store")
+    return configure(folder)
 
 
 def requests_of(instances: Instances, each: int) -> list[bytes]:

@@ -2,12 +2,13 @@
 
 import multiprocessing
 import time
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from made import KEPT, Instances, right_scores
+from made import KEPT, TOLERANCE, Instances, right_scores
 
 from service.model.learned import LearnedModel
 from service.store.checkpoints import Checkpoint, CheckpointStore
@@ -17,8 +18,6 @@ from service.store.pointer import GATE
 
 SPREAD = 0.1
 """Weights are multiplied by about 1 ± this, so that the scores of two checkpoints differ clearly."""
-
-LEAST_DIFFERENCE = 1e-4
 
 
 def perturbed(first: Checkpoint, number: int) -> Checkpoint:
@@ -39,8 +38,8 @@ def tabled(checkpoints: list[Checkpoint], instances: Instances) -> dict[str, Ins
         for one in checkpoints
     }
     scores = list(table.values())
-    for before, after in zip(scores, scores[1:], strict=False):
-        assert np.abs(before - after).max(axis=1).min() > LEAST_DIFFERENCE / 100, "two checkpoints are too alike"
+    for before, after in pairwise(scores):
+        assert np.abs(before - after).max(axis=1).min() > 2 * TOLERANCE, "two checkpoints cannot be told apart"
     return table
 
 

@@ -16,9 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE)]
-
 import msgspec
 from ceiling import ceiling
 from load import Load, Requests
@@ -68,12 +65,12 @@ def measure(name: str, made: Made, asking: Iterable[Asking], options: argparse.N
     rows = {}
     with running(name, made, port) as server:
         for asked in asking:
-            check = asked.count if name == "no-op" else asked.check
+            check = asked.count if name.startswith("no-op") else asked.check
             load = Load(port, asked.requests, options.connections, check)
             load.run(seconds=WARM_SECONDS)
-            before = used_seconds(server)
+            before = used_seconds(server.pid)
             outcome = load.run(seconds=options.seconds)
-            used = used_seconds(server) - before
+            used = used_seconds(server.pid) - before
             load.close()
             if outcome.failures:
                 sys.exit(f"{name}: {dict(outcome.failures)}; see {made.folder}")

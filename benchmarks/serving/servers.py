@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,13 @@ from made import PATH, Made, environment, requests_of, some_instances
 READY_SECONDS = 90.0
 STOP_SECONDS = 20.0
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-NAMES = ("freshet", "no-op", "plain", "litserve", "bentoml")
+FASTAPI = {
+    "no-op": "noop:app",
+    "no-op-undeclared": "noop:undeclared",
+    "plain": "plain:app",
+    "plain-undeclared": "plain:undeclared",
+}
+NAMES = ("freshet", *FASTAPI, "litserve", "bentoml")
 """Freshet; FastAPI without a model; FastAPI with the model in its handler; and two servers of models."""
 
 UVICORN = ("--host", "127.0.0.1", "--http", "httptools", "--loop", "asyncio", "--no-access-log", "--log-level", "error")
@@ -39,9 +45,8 @@ def command_of(name: str, made: Made, port: int, settings: Sequence[str] = ()) -
     checkpoint = made.store.path / "checkpoints" / made.checkpoint().manifest.id
     places = os.pathsep.join([str(APPS), str(APPS.parents[2])])
     found = environment(CHECKPOINT=str(checkpoint), PYTHONPATH=places, BENTOML_DO_NOT_TRACK="true")
-    if name in ("no-op", "plain"):
-        app = "noop:app" if name == "no-op" else "plain:app"
-        return [sys.executable, "-m", "uvicorn", app, "--port", str(port), *UVICORN], found
+    if name in FASTAPI:
+        return [sys.executable, "-m", "uvicorn", FASTAPI[name], "--port", str(port), *UVICORN], found
     if name == "litserve":
         return [str(python_of(name)), str(APPS / "with_litserve.py"), str(port)], found
     where = ["--host", "127.0.0.1", "--port", str(port), "--working-dir", str(APPS)]
@@ -49,9 +54,7 @@ def command_of(name: str, made: Made, port: int, settings: Sequence[str] = ()) -
 
 
 @contextmanager
-def running(
-    name: str, made: Made, port: int, settings: Sequence[str] = ()
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(name: str, made: Made, port: int, settings: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server on the first core until the block ends; it answers once the block begins."""
     command, found = command_of(name, made, port, settings)
     log = made.folder / f"{name}.log"
@@ -71,20 +74,16 @@ def running(
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process that was started in a session of its own, and all that it has started."""
     process.send_signal(signal.SIGTERM)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # whatever is left of its session
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
-def used_seconds(process: subprocess.Popen[bytes]) -> float:
-    """Return the processor seconds that a server and all that it has started have used."""
-    first = psutil.Process(process.pid)
+def used_seconds(pid: int) -> float:
+    """Return the processor seconds that a process and all that it has started have used."""
+    first = psutil.Process(pid)
     spent = [one.cpu_times() for one in (first, *first.children(recursive=True))]
     return sum(times.user + times.system for times in spent)
 

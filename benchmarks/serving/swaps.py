@@ -9,12 +9,9 @@ of the server is read after a fifth of the swaps, and after all of them.
 
 import argparse
 import json
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import msgspec
 import psutil
@@ -31,7 +28,9 @@ class Answers:
     """Compares each answer with the table of its checkpoint; counts answers by checkpoint."""
 
     def __init__(self, table: dict[str, Instances]) -> None:
-        self._table = {name: [dict(zip(LABELS, row, strict=True)) for row in rows.tolist()] for name, rows in table.items()}
+        self._table = {
+            name: [dict(zip(LABELS, row, strict=True)) for row in rows.tolist()] for name, rows in table.items()
+        }
         self._decode = msgspec.json.Decoder().decode
         self.by_checkpoint: Counter[str] = Counter()
         self.largest = 0.0

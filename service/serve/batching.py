@@ -15,6 +15,7 @@ import numpy as np
 
 from service.observer import Observer
 from service.records import FloatArray, IntArray
+from service.serve.bounds import Places
 from service.serve.predictor import Serving
 from service.serve.problems import FieldError, ProblemError, pointer
 from service.settings import Serve
@@ -23,6 +24,7 @@ THREADS = 2
 """For large requests and slow models; more would only take turns with one another, and with the event loop."""
 
 RETRY_AFTER_SECONDS = 1
+BUSY_RETRY_AFTER_SECONDS = 2
 MAX_ERRORS = 100
 
 Row = Sequence[Any]
@@ -44,10 +46,15 @@ class _Asked(NamedTuple):
 
 
 class Batcher:
-    """Joins what is asked for at once. For the event loop's thread alone."""
+    """Joins what is asked for at once. For the event loop's thread alone.
+
+    ``places`` are those of all requests for answers, by whatever protocol; hold one while a request is under way.
+    """
 
     def __init__(self, serve: Serve, observer: Observer) -> None:
         self.listeners: list[Listener] = []
+        key = "serve.max_in_flight"
+        self.places = Places(serve.max_in_flight, key, retry_after_seconds=BUSY_RETRY_AFTER_SECONDS)
         self._observer = observer
         self._most_waiting = serve.max_queue_instances
         self._waiting = 0

@@ -105,7 +105,9 @@ def list_in(body: bytes, key: str, settings: Settings, *, unique_keys: bool = Fa
     or far more values than so many have.
     """
     max_items = settings.serve.max_instances
-    max_values = VALUES_PER_ITEM * max_items * (len(settings.schema_.names) + EVENT_VALUES)
+    schema = settings.schema_
+    values = len(schema.names) + sum(schema.vector.values()) + EVENT_VALUES
+    max_values = VALUES_PER_ITEM * max_items * values
     # Counted before it is read: a body of millions of empty arrays would hold everything up for seconds.
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > max_values:
         raise ProblemError(

@@ -113,6 +113,7 @@ class Candidates:
         if found == known:
             return
         self.current[known.name] = replace(found, since_seconds=time.time())
+        self._compared.pop(known.name, None)  # so that no model outlives its use
         if found.problem in (None, IT_SERVES):
             log.info("runs in the shadow", candidate=found.name, checkpoint=found.checkpoint_id, idle=found.problem)
         elif found.problem != known.problem:

@@ -16,11 +16,13 @@ MAX_ERRORS = 100
 """Faults that one answer names; a request with more is usually wrong in the same way everywhere."""
 
 
-def encode_instances(model: LearnedModel, instances: Sequence[Any]) -> tuple[FloatArray, IntArray, list[list[str]]]:
+def encode_instances(
+    model: LearnedModel, instances: Sequence[Any], max_numbers: int
+) -> tuple[FloatArray, IntArray, list[list[str]]]:
     """Return numbers [n, width], codes [n, categorical], and each instance's warnings, none if no one has any.
 
-    A value that the model never saw in a categorical feature is a warning. Raises ProblemError 422, which names up to
-    MAX_ERRORS faults.
+    A value that the model never saw in a categorical feature is a warning. Raises ProblemError: 422, which names up to
+    MAX_ERRORS faults, and 413 for more than ``max_numbers`` numbers, missing ones counted.
     """
     errors: list[FieldError] = []
     for index, instance in enumerate(instances):
@@ -34,6 +36,12 @@ def encode_instances(model: LearnedModel, instances: Sequence[Any]) -> tuple[Flo
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"{named[0].detail}, and {len(named) - 1} more{more}" if named[1:] else named[0].detail,
             errors=named,
+        )
+    width = model.columns.width
+    if len(instances) * width > max_numbers:  # no body holds so many, but missing vectors take room, too
+        raise ProblemError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"{len(instances)} instances of {width} numbers are more than fit at once; send them in parts",
         )
     rows = [model.columns.row(instance) for instance in instances]
     numbers, texts = model.columns.columns(rows)

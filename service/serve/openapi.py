@@ -23,8 +23,9 @@ ANY_PATH = (
 """With what any request may be answered before its route is known: it cannot be read, there are too many, or a stop."""
 
 ELSEWHERE = """
-Every answer of 400 or more is a problem (RFC 9457). A path that is not listed is answered with 404, a method that is
-not listed with 405. A checkpoint may be replaced between any two requests; each answer names the one that it is from.
+Every answer of 400 or more is a problem (RFC 9457), under `/v2` an error of the Open Inference Protocol. A path that is
+not listed is answered with 404, a method that is not listed with 405. A checkpoint may be replaced between any two
+requests; each answer names the one that it is from.
 """
 
 _REQUEST_ID = {

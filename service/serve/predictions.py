@@ -13,7 +13,6 @@ from service.model.learned import LearnedModel
 from service.records import FloatArray
 from service.serve.batching import Batcher
 from service.serve.body import list_in, read_body
-from service.serve.bounds import Places
 from service.serve.explain import Explainer, Explanation, asks_for_explanation
 from service.serve.instances import encode_instances, warnings_of
 from service.serve.predictor import Predictor, Serving, answers
@@ -68,17 +67,15 @@ class PredictEndpoint:
         self._settings = settings
         self._predictor = predictor
         self._batcher = batcher
-        self._reader = InstanceReader(settings.schema_, settings.serve.max_instances)
+        self._reader = InstanceReader(settings.schema_, settings.serve)
         # Threads of its own, so that nobody who waits for a disk or a broker can use them up.
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="read")
         self._explainer = Explainer(settings.serve.explain)
-        key = "serve.max_in_flight"
-        self._places = Places(settings.serve.max_in_flight, key, retry_after_seconds=RETRY_AFTER_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol); raises ProblemError."""
         explains = asks_for_explanation(scope["query_string"])
-        with self._places.one():
+        with self._batcher.places.one():
             body = await read_body(scope, receive, self._settings.serve)
             serving = self._serving()
             if len(body) <= INLINE_BYTES:
@@ -104,11 +101,11 @@ class PredictEndpoint:
             if schema == reader.schema:
                 reader.schema = schema  # the next look is quicker
             else:
-                self._reader = reader = InstanceReader(schema, self._settings.serve.max_instances)
+                self._reader = reader = InstanceReader(schema, self._settings.serve)
         read = reader.read(body, model)
         if read is None:
             instances = list_in(body, "instances", self._settings, unique_keys=True)
-            numbers, codes, warnings = encode_instances(model, instances)
+            numbers, codes, warnings = encode_instances(model, instances, self._settings.serve.max_body_bytes)
             return Read(numbers, codes, [model.columns.row(instance) for instance in instances]), warnings
         return read, warnings_of(model, read.codes, read.rows)
 

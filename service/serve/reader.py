@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from service.model.learned import LearnedModel
 from service.records import FloatArray, IntArray
-from service.settings import Schema
+from service.settings import Schema, Serve
 
 
 class Read(NamedTuple):
@@ -30,12 +30,13 @@ class Read(NamedTuple):
 class InstanceReader:
     """Turns the bytes of ``{"instances": [...]}`` into columns, for models of one schema."""
 
-    def __init__(self, schema: Schema, max_instances: int) -> None:
+    def __init__(self, schema: Schema, limits: Serve) -> None:
         self.schema = schema
+        self._most_numbers = limits.max_body_bytes
         self._names = schema.names
         self._decoder: msgspec.json.Decoder[Any] | None = None
         with suppress(ValueError):  # names with quotes or control characters are not for msgspec
-            self._decoder = msgspec.json.Decoder(_body_of(schema, max_instances))
+            self._decoder = msgspec.json.Decoder(_body_of(schema, limits.max_instances))
         self._plain = not (schema.nullable or schema.vector or schema.categorical)
 
     def read(self, body: bytes, model: LearnedModel) -> Read | None:
@@ -52,6 +53,8 @@ class InstanceReader:
             return None
         if self._plain:
             return Read(np.array(rows, dtype=np.float64), np.empty((len(rows), 0), dtype=np.int64), rows)
+        if len(rows) * model.columns.width > self._most_numbers:
+            return None
         if absent:
             rows = [tuple(None if value is msgspec.UNSET else value for value in row) for row in rows]
         numbers, texts = model.columns.columns(rows)

@@ -27,8 +27,8 @@ HEADER_BYTES = 200
 
 LONGEST_PAUSE_SECONDS = 2.0
 
-TURN_SECONDS = 0.0
-"""Where events trickle in, they are taken in so far apart: each turn costs about 1 ms, for one event or for a hundred."""
+TURN_SECONDS = 0.01
+"""Events that trickle in are taken in so far apart: a turn costs about 1 ms, for one event or for a hundred."""
 
 FULL_SHARE = 0.25
 """A poll that brings this share of what it may bring is followed by the next at once: there is a backlog."""

@@ -1,7 +1,11 @@
 """Benchmarks still measure what they say; their figures are no test's business."""
 
 import importlib.util
+import itertools
+import math
 import random
+import socketserver
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +16,7 @@ from service.observer import Observer
 from service.records import Examples, Partition, RecordBatch, Scores
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "benchmarks"
+SERVING = FOLDER / "serving"
 
 
 def loaded(name: str) -> ModuleType:
@@ -39,8 +44,9 @@ class Seen(Observer):
 def test_what_benchmarks_import_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each can be loaded, as it is from its own folder, without being run."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    names = [path.stem for path in FOLDER.glob("*.py")]
-    assert "ingest" in names
+    monkeypatch.syspath_prepend(str(FOLDER / "serving"))
+    names = [path.stem for path in FOLDER.glob("*.py")] + [f"serving/{path.stem}" for path in SERVING.glob("*.py")]
+    assert {"ingest", "serving/rates"} <= set(names)
     for name in names:
         loaded(name)
 
@@ -70,3 +76,55 @@ def test_the_ingest_benchmark_scores_by_four_models_of_their_own(name: str) -> N
     _, settled = learner.settle()
     assert int(settled.sizes.sum()) + learner.fates.waiting > 0
     assert learner.counts["accepted"] == 1_050
+
+
+class Sometimes(socketserver.StreamRequestHandler):
+    """Answers on one connection again and again: every tenth request 503, every tenth with a body that is too long."""
+
+    answers = itertools.count()
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        """Answer until the client leaves."""
+        while self.rfile.readline():
+            while self.rfile.readline().strip():
+                pass
+            place = next(self.answers) % 10
+            status = b"503 Busy" if place == 3 else b"200 OK"
+            body = b"far too long" if place == 6 else b"right" if place else b"wrong"
+            self.wfile.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body)))
+            self.wfile.flush()
+            self.wfile.write(body)  # in two parts, as it may come
+
+
+def test_the_load_generator_counts_answers_and_each_kind_of_failure() -> None:
+    """Of 100 answers those that are no 200, too long or wrong in content are told apart, and lost ones replaced."""
+    load = loaded("serving/load")
+
+    def check(place: int, body: bytes) -> str | None:
+        assert place in {0, 1}
+        return None if body == b"right" else "wrong content"
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sometimes) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        requests = load.Requests([b"GET /%d HTTP/1.1\r\n\r\n" % place for place in range(2)], 5, 5)
+        generator = load.Load(server.server_address[1], requests, 1, check, 1)
+        outcome = generator.run(answers=90)
+        spread = generator.run(answers=20, rate=200.0)
+        generator.close()
+        server.shutdown()
+    assert len(outcome.latencies) == 90
+    assert outcome.failures == {"HTTP/1.1 503": 10, "length": 10, "wrong content": 10}
+    assert len(spread.latencies) == 20
+    assert spread.seconds >= 19 / 200
+
+
+def test_a_quantile_is_read_off_what_a_histogram_has_counted_in_between() -> None:
+    """Evenly spread within a bucket; the last bound for what lies above all; NaN if nothing came."""
+    quantile = loaded("serving/histogram").quantile
+    before = {"0.001": 5.0, "0.002": 5.0, "+Inf": 5.0}
+    after = {"0.001": 5.0, "0.002": 105.0, "+Inf": 106.0}
+    assert quantile(before, after, 0.5) == pytest.approx(0.001505)
+    assert quantile(before, after, 1.0) == pytest.approx(0.002)
+    assert math.isnan(quantile(after, after, 0.5))

@@ -10,7 +10,6 @@ from starlette.types import Receive, Scope, Send
 from service.records import FloatArray
 from service.serve.batching import Batcher
 from service.serve.body import read_body
-from service.serve.bounds import Places
 from service.serve.predictor import Predictor, Serving
 from service.serve.problems import ProblemError, clipped
 from service.serve.protocol.answer import Answer, answer_of, wanted_of
@@ -66,12 +65,10 @@ class InferEndpoint:
         self._predictor = predictor
         self._batcher = batcher
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="infer")
-        key = "serve.max_in_flight"
-        self._places = Places(settings.serve.max_in_flight, key, retry_after_seconds=RETRY_AFTER_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol); raises ProblemError."""
-        with self._places.one():
+        with self._batcher.places.one():
             body = await read_body(scope, receive, self._settings.serve, media_types=MEDIA_TYPES)
             serving = serving_of(self._predictor, self._settings, scope["path_params"])
             head = head_of(scope["headers"])

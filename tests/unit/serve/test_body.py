@@ -100,3 +100,12 @@ def test_an_empty_list_is_said_to_be_empty(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match=r"^instances is empty; at least one") as caught:
         list_in(b'{"instances": []}', "instances", settings_in(tmp_path))
     assert [(error.pointer, error.detail) for error in caught.value.errors] == [("/instances", "empty")]
+
+
+def test_a_vector_is_as_many_values_as_it_is_long(tmp_path: Path) -> None:
+    """A batch of the largest size is not taken for crumbs because its features are lists."""
+    settings = settings_in(tmp_path, max_instances=20)
+    schema = settings.schema_.model_copy(update={"vector": {"embedding": 768}})
+    wide = settings.model_copy(update={"schema_": schema})
+    body = json.dumps({"instances": [{**INSTANCE, "embedding": [0.5] * 768}] * 20}).encode()
+    assert len(list_in(body, "instances", wide)) == 20

@@ -22,7 +22,7 @@ def model_for(folder: Path, *, spoilt: bool = False, **settings: object) -> Lear
 
 def predict(model: LearnedModel, instances: list[dict[str, Any]]) -> list[Prediction]:
     """Return what a model says of instances."""
-    numbers, codes, warnings = encode_instances(model, instances)
+    numbers, codes, warnings = encode_instances(model, instances, 10**6)
     return answers(model, model.predict(numbers, codes), warnings)
 
 

@@ -44,7 +44,7 @@ def model_of(schema: Schema) -> LearnedModel:
 
 
 MODEL = model_of(SCHEMA)
-READER = InstanceReader(SCHEMA, 3)
+READER = InstanceReader(SCHEMA, SETTINGS.serve)
 
 numbers = st.integers(-(10**20), 10**20) | st.floats()
 texts = st.sampled_from(["Rome", "12:30", "", ":", "\\", '"', "ü"]) | st.text(max_size=4)
@@ -69,7 +69,7 @@ def test_the_quick_way_says_what_the_slow_way_says(body: dict[str, Any], ascii_o
     raw = json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     quick = READER.read(raw, MODEL)
     try:
-        expected = encode_instances(MODEL, list_in(raw, "instances", SETTINGS, unique_keys=True))
+        expected = encode_instances(MODEL, list_in(raw, "instances", SETTINGS, unique_keys=True), 10**6)
     except ProblemError:
         assert quick is None
         return
@@ -97,7 +97,7 @@ def test_what_fits_takes_the_quick_way(instance: dict[str, Any]) -> None:
 def test_texts_with_colons_take_the_quick_way() -> None:
     """A time of day is no key; only together with escapes it is looked at closely."""
     schema = Schema(categorical=("at",))
-    reader, model = InstanceReader(schema, 3), model_of(schema)
+    reader, model = InstanceReader(schema, SETTINGS.serve), model_of(schema)
     assert reader.read(b'{"instances": [{"at": "12:30"}]}', model) is not None
     assert reader.read(b'{"instances": [{"at": "12:30\\n"}]}', model) is None
     assert reader.read(b'{"instances": [{"at": "12:30", "at": "12:30"}]}', model) is None
@@ -108,7 +108,7 @@ def test_a_feature_of_python_is_a_feature() -> None:
     names = ("class", "None", " ", "0", "f0", "f1")
     schema = Schema(numeric=names)
     body = json.dumps({"instances": [dict.fromkeys(names, 1)]}).encode()
-    read = InstanceReader(schema, 3).read(body, model_of(schema))
+    read = InstanceReader(schema, SETTINGS.serve).read(body, model_of(schema))
     assert read is not None
     assert read.numbers.tolist() == [[1.0] * 6]
 
@@ -118,4 +118,4 @@ def test_names_that_the_quick_way_cannot_spell_go_the_slow_way(name: str) -> Non
     """They are rare, and answered all the same."""
     schema = Schema(numeric=(name,))
     body = json.dumps({"instances": [{name: 1}]}).encode()
-    assert InstanceReader(schema, 3).read(body, model_of(schema)) is None
+    assert InstanceReader(schema, SETTINGS.serve).read(body, model_of(schema)) is None
