@@ -12,7 +12,7 @@ import select
 import socket
 import time
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -111,7 +111,7 @@ class Load:
         self._next = 0
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
-        self._free: list[_Connection] = []
+        self._free: deque[_Connection] = deque()  # the one that has waited longest is next, so that none idles
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._latencies = array("d", bytes(8 * MOST_ANSWERS))
@@ -153,7 +153,7 @@ class Load:
         done = 0
         while True:
             while free and plan.due() <= clock():
-                self._send(free.pop(), plan.take())
+                self._send(free.popleft(), plan.take())
             if plan.over() and len(free) == len(connections):
                 return done
             for number, _ in self._wait(plan):
@@ -229,6 +229,8 @@ class Load:
         outcome.failures[why] += 1
         if outcome.failures.total() > MOST_FAILURES:
             raise RuntimeError(f"too many failures: {dict(outcome.failures)}")
+        if connection in self._free:
+            self._free.remove(connection)
         del self._connections[connection.socket.fileno()]
         self._epoll.unregister(connection.socket)
         connection.socket.close()

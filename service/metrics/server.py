@@ -14,7 +14,7 @@ from service.observer import SHADOW_DROPS, SWAP_OUTCOMES
 from service.records import FloatArray, IntArray
 
 REQUEST_BUCKETS = (
-    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05),
+    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.006, 0.0075, 0.01, 0.015, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 """Close together where small models answer, so that a quantile read off them is worth something."""

@@ -128,3 +128,12 @@ def test_a_quantile_is_read_off_what_a_histogram_has_counted_in_between() -> Non
     assert quantile(before, after, 0.5) == pytest.approx(0.001505)
     assert quantile(before, after, 1.0) == pytest.approx(0.002)
     assert math.isnan(quantile(after, after, 0.5))
+
+
+def test_freshness_is_told_of_the_first_checkpoint_that_learnt_an_event_or_a_later_one() -> None:
+    """Going back to an older one makes nothing older; what no checkpoint has learnt is infinitely old."""
+    figures = loaded("freshness_figures")
+    made = figures.Served(np.zeros(4), np.zeros(4), np.arange(4.0), np.array([0, 10, 5, 20]))
+    assert made.first_of(np.array([0, 9, 10, 19, 20])).tolist() == [1, 1, 3, 3, 4]
+    assert figures.quantiles(np.array([0.1, 0.2, np.inf])) == {"p50": 0.2, "p95": None, "p99": None, "max": None}
+    assert figures.longest([True, False, True, True]) == 2
