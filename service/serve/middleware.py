@@ -58,36 +58,35 @@ class Watched:
             await send(message)
 
         self._observer.request_began()
-        with structlog.contextvars.bound_contextvars(**{REQUEST_ID: request_id}):
-            try:
-                await self._app(scope, receive, noting_status)
-            except ClientDisconnect:
-                pass
-            except asyncio.CancelledError:  # only at a stop, when the grace time is over
-                log.warning("request cut off by the stop", method=scope["method"], path=clipped(scope["path"]))
-                if not status:
-                    answer = problem(
-                        HTTPStatus.SERVICE_UNAVAILABLE,
-                        "the server stops; send the request again",
-                        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-                    )
-                    await answer(scope, receive, noting_status)
-            except Exception:
-                log.exception(
-                    "request failed", method=scope["method"], path=clipped(scope["path"]), route=_route(scope)
+        # Never unbound: each request is a task, which has a context of its own.
+        structlog.contextvars.bind_contextvars(**{REQUEST_ID: request_id})
+        try:
+            await self._app(scope, receive, noting_status)
+        except ClientDisconnect:
+            pass
+        except asyncio.CancelledError:  # only at a stop, when the grace time is over
+            log.warning("request cut off by the stop", method=scope["method"], path=clipped(scope["path"]))
+            if not status:
+                answer = problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "the server stops; send the request again",
+                    headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
                 )
-                if not status:
-                    answer = problem(
-                        HTTPStatus.INTERNAL_SERVER_ERROR,
-                        f"an error on our side, logged as request {request_id}; please report it",
-                    )
-                    await answer(scope, receive, noting_status)
-            finally:
-                elapsed, route = time.perf_counter() - began, _route(scope)
-                answered = status or CLIENT_CLOSED_REQUEST
-                self._observer.request_ended(route, answered, elapsed)
-                seconds = round(elapsed, 6)
-                self._log.debug("request", method=scope["method"], route=route, status=answered, seconds=seconds)
+                await answer(scope, receive, noting_status)
+        except Exception:
+            log.exception("request failed", method=scope["method"], path=clipped(scope["path"]), route=_route(scope))
+            if not status:
+                answer = problem(
+                    HTTPStatus.INTERNAL_SERVER_ERROR,
+                    f"an error on our side, logged as request {request_id}; please report it",
+                )
+                await answer(scope, receive, noting_status)
+        finally:
+            elapsed, route = time.perf_counter() - began, _route(scope)
+            answered = status or CLIENT_CLOSED_REQUEST
+            self._observer.request_ended(route, answered, elapsed)
+            seconds = round(elapsed, 6)
+            self._log.debug("request", method=scope["method"], route=route, status=answered, seconds=seconds)
 
     def _dressed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
         dressed = [*headers, (b"x-request-id", request_id.encode("ascii")), NO_SNIFFING]

@@ -72,6 +72,12 @@ def answers(model: LearnedModel, outputs: FloatArray, warnings: Sequence[Sequenc
     """
     if model.task == "regression":
         said: list[Prediction] = [{"label": value, "scores": {"value": value}} for value in outputs[:, 0].tolist()]
+    elif len(model.labels) == 2:  # noqa: PLR2004 - half the time, where there are two
+        first, second = model.labels
+        said = [
+            {"label": first if one >= other else second, "scores": {first: one, second: other}}
+            for one, other in outputs.tolist()
+        ]
     else:
         labels = model.labels
         said = [
