@@ -19,7 +19,7 @@ from service.store.pointer import GATE
 SPREAD = 0.1
 """Weights are multiplied by about 1 ± this, so that the scores of two checkpoints differ clearly."""
 
-TOLD_APART = 0.99
+TOLD_APART = 0.9
 """Share of instances whose scores two neighbouring checkpoints differ in; a few happen to agree, of half a million."""
 
 
