@@ -86,7 +86,9 @@ class ServerObserver(PrometheusObserver):
             "reason",
             known=[(name, reason) for name in shadows for reason in SHADOW_DROPS],
         )
-        self._in_flight = self._gauge("freshet_requests_in_flight", "Requests being answered, this scrape included.")
+        self._open = 0  # counted by the event loop's thread alone, which needs no lock for it
+        in_flight = self._gauge("freshet_requests_in_flight", "Requests being answered, this scrape included.")
+        in_flight.set_function(lambda: self._open)
 
     def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
         self._checkpoint.current = _Served(checkpoint_id, created_seconds, trained_until_seconds)
@@ -113,10 +115,10 @@ class ServerObserver(PrometheusObserver):
         self._shadow_dropped.labels(candidate, reason).inc(instances)
 
     def request_began(self) -> None:
-        self._in_flight.inc()
+        self._open += 1
 
     def request_ended(self, route: str, status: int, seconds: float) -> None:
-        self._in_flight.dec()
+        self._open -= 1
         timed = self._timed.get((route, status))
         if timed is None:  # the library's own look is slower
             timed = self._timed[route, status] = self._requests.labels(route, status)
