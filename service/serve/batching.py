@@ -141,11 +141,13 @@ class _Lane:
         self._due = None
         if self._threads is None:
             batch = self._next()
-            self._conclude(batch, *_attempt(batch))
-            if self._queue:  # let the loop have its turn in between
-                self._due = asyncio.get_running_loop().call_soon(self._flush)
+            try:
+                self._conclude(batch, *_attempt(batch))
+            finally:
+                if self._queue:  # let the loop have its turn in between
+                    self._due = asyncio.get_running_loop().call_soon(self._flush)
         else:
-            while self._queue and self._workers:
+            while self._queue and self._workers > 0:
                 self._workers -= 1
                 self._start(self._next(), self._threads)
 
@@ -196,6 +198,8 @@ def _attempt(batch: list[_Asked]) -> tuple[FloatArray | None, Exception | None]:
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # of absurd numbers, which are refused afterwards
             return batch[0].serving.model.predict(*_joined(batch)), None
+    except StopIteration as error:  # which no future takes
+        return None, RuntimeError(f"the model raised {error!r}")
     except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything
         return None, error
 

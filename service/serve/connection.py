@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Literal
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from service.serve.problems import problem
@@ -43,7 +43,8 @@ class Limits:
     keep_alive_seconds: float
 
 
-Owed = tuple[Literal["head", "body"], RequestResponseCycle | None]
+Owed = tuple[Literal["head", "body"], int]
+"""What part, and of which request: the how many-eth to begin on this connection."""
 
 
 class Connection(Wire):
@@ -75,7 +76,7 @@ class Connection(Wire):
         if len(self.connections) > self.limits.connections and not self._make_room():
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections; come back later")
         else:
-            self._owe(("head", None))
+            self._owe(("head", self._begun))
             self._look_later(0.0)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -91,7 +92,7 @@ class Connection(Wire):
         """Take what the client sent, and note what it owes now."""
         super().data_received(data)
         if self.reading is None and self.idle:  # blank bytes, or the rest of a body that was answered before
-            self._owe(("head", self.cycle))
+            self._owe(("head", self._begun))
         else:
             self._owe(self._still_owed())
 
@@ -101,11 +102,12 @@ class Connection(Wire):
         if self.transport.is_closing():
             return
         self.idle_since = self.loop.time()
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        elif self._refusal is not None and self.idle:
-            self._answer_refusal(*self._refusal)
+        else:
+            self.flow.resume_reading()
+            if self._refusal is not None:
+                self._answer_refusal(*self._refusal)
         if self.reading is not None or self._owed is not None:
             self._owe(self._still_owed())
 
@@ -130,16 +132,19 @@ class Connection(Wire):
 
         What was asked for before is answered first.
         """
-        if self.reading == "body" and not self.pipeline:
-            before = False
+        if self.reading == "body" and self.pipeline:
+            faulty, _ = self.pipeline.popleft()
+            faulty.response_complete = True  # by the refusal that is to come
+            self._refusal = status, detail
+        elif self.reading == "body":
+            if self.cycle.response_complete:
+                self.transport.close()  # it has its answer
+            else:
+                self._answer_refusal(status, detail)
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self._refusal = status, detail
         else:
-            before = self.cycle is not None and not self.cycle.response_complete
-        if not before:
             self._answer_refusal(status, detail)
-            return
-        if self.reading == "body":
-            self.pipeline.popleft()  # the one at fault, the last
-        self._refusal = status, detail
 
     @property
     def idle(self) -> bool:
@@ -149,7 +154,7 @@ class Connection(Wire):
     def _still_owed(self) -> Owed | None:
         if self.reading is None or self.transport.is_closing():
             return None
-        return self.reading, self.cycle
+        return self.reading, self._begun
 
     def _owe(self, owed: Owed | None) -> None:
         """Set the deadline for what is owed; more bytes of the same thing do not put it off."""

@@ -81,7 +81,7 @@ def add_control_routes(app: FastAPI, settings: Settings, store: CheckpointStore)
             operator = _operator(holder, await body_of(request, ("reason",)))
             with _problems(id):
                 moved = await in_thread(thread, operations.promote, id, operator)
-                pin, damage = await in_thread(thread, find_pin, store.path)
+            pin, damage = await in_thread(thread, _pin_there, store)
         log.info("promoted by hand", checkpoint=moved.id, by=moved.by, reason=moved.reason)
         note = _note(moved.id, pin, damage)
         return PromoteAnswer(latest=Latest(**asdict(moved)), pinned=_pinned(pin), note=note)
@@ -209,6 +209,14 @@ def _note(promoted: str, pin: Pin | None, damage: str | None) -> str:
     if pin is None or pin.id == promoted:
         return "servers take it over when they look next"
     return f"servers go on answering from {pin.id}, which is pinned, and take this one over once the pin is deleted"
+
+
+def _pin_there(store: CheckpointStore) -> tuple[Pin | None, str | None]:
+    """Return the pin, or what is wrong with it; a store that has gone since the promotion does not undo that."""
+    try:
+        return find_pin(store.path)
+    except StoreError as error:
+        return None, str(error)
 
 
 def _latest(store: CheckpointStore) -> Latest | None:

@@ -137,17 +137,17 @@ class Shadow:
             return
         if self._candidates.fault(candidate, sample.serving.model):
             return  # which the status tells
+        sample, codes = self._told(sample, candidate.model, candidate.name)
         try:
-            self._compare(sample, candidate.name, candidate.model)
+            self._compare(sample, codes, candidate.name, candidate.model)
         except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything
             self._observer.shadow_dropped(candidate.name, "no_answer", len(sample.rows))
             if self._failed.get(candidate.name) != candidate.checkpoint_id:  # once each
                 self._failed[candidate.name] = candidate.checkpoint_id
                 log.warning("no answer in the shadow", checkpoint=candidate.checkpoint_id, problem=str(error))
 
-    def _compare(self, sample: Sample, name: str, model: LearnedModel) -> None:
+    def _compare(self, sample: Sample, codes: IntArray, name: str, model: LearnedModel) -> None:
         serving = sample.serving.model
-        sample, codes = self._told(sample, model, name)
         with np.errstate(over="ignore", invalid="ignore"):  # of absurd numbers
             outputs = model.predict(sample.numbers, codes)
         sound = np.flatnonzero(np.isfinite(outputs).all(axis=1) & np.isfinite(sample.outputs).all(axis=1))

@@ -209,6 +209,8 @@ def build(settings: Settings, checkpoint: Checkpoint) -> Built:
             _require_same(network, own)
         model = LearnedModel.from_parts(checkpoint.tensors, checkpoint.encoder)
         inline_rows = warm_up(model)
+    except MemoryError:  # which passes, and says nothing about the checkpoint
+        raise
     except Exception as error:
         # Sound by its digest, yet made by a program that we do not know.
         what = str(error) or type(error).__name__

@@ -18,6 +18,9 @@ FRAMING_BYTES = 256 * 2**10
 
 VERSIONS = ("1.0", "1.1")
 VERSIONS_SPOKEN = "this server speaks HTTP/1.1 and HTTP/1.0"
+MOST_AHEAD = 100
+"""Requests that may be sent before the first of them is answered."""
+
 BODY_IS_HERE = "body_is_here"
 """The key in a scope's state that says, to whoever reads the body, that nobody has to be waited for."""
 
@@ -51,6 +54,7 @@ class Wire(HttpToolsProtocol):
     _pieces = 0
     _piece_bytes = 0
     _body_bytes = 0  # with what frames it
+    _passed_by_bytes = 0  # of a body that the parser takes for another protocol's
 
     def refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer without the application once what came before is answered, and close; for a subclass to say how."""
@@ -64,8 +68,8 @@ class Wire(HttpToolsProtocol):
         was_reading, begun = self.reading, self._begun
         try:
             self._feed(data)
-        except httptools.HttpParserError as error:
-            refusal = _refusal(error)
+        except (httptools.HttpParserError, WireError) as error:
+            refusal = error if isinstance(error, WireError) else _refusal(error)
             self._deaf = True
             self.refuse(refusal.status, refusal.detail)
             return
@@ -102,10 +106,15 @@ class Wire(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in VERSIONS:
             raise WireError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, VERSIONS_SPOKEN)
-        hosts = 0
+        hosts = length = 0
+        upgrades = self.parser.should_upgrade()
         for name, value in self.headers:
             if name == b"host":
                 hosts += 1
+            elif name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding" and upgrades:
+                raise WireError(HTTPStatus.BAD_REQUEST, "this is not an HTTP request: chunks together with Upgrade")
             elif name == b"transfer-encoding" and value.lower() != b"chunked":
                 raise WireError(HTTPStatus.BAD_REQUEST, "this is not an HTTP request: an unknown Transfer-Encoding")
         if hosts > 1 or (not hosts and version == "1.1"):
@@ -114,6 +123,7 @@ class Wire(HttpToolsProtocol):
             self._to_origin_form()
         self._hand_on(version)
         self.reading = "body"
+        self._passed_by_bytes = length if upgrades else 0
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body; raises WireError."""
@@ -125,19 +135,29 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request."""
+        """End a request, unless its body is still to come past the parser."""
+        if self._passed_by_bytes:
+            return
         super().on_message_complete()
         self.scope["state"][BODY_IS_HERE] = True
         self.reading = None
 
     def _feed(self, data: bytes) -> None:
-        """Parse; who asks for another protocol stays with this one."""
+        """Parse. Who asks for another protocol stays with this one: what the parser leaves is the request's body."""
         while data:
+            if self._passed_by_bytes:
+                body, data = data[: self._passed_by_bytes], data[self._passed_by_bytes :]
+                self._passed_by_bytes -= len(body)
+                self.on_body(body)
+                if not self._passed_by_bytes:
+                    self.on_message_complete()
+                continue
             try:
-                return self.parser.feed_data(data)
+                self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
-        return None
+            else:
+                return
 
     def _hand_on(self, version: str) -> None:
         """Let the application answer, once all that was asked before is answered; uvicorn's way but for the cycle."""
@@ -166,6 +186,9 @@ class Wire(HttpToolsProtocol):
         )
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
+        elif len(self.pipeline) >= MOST_AHEAD:
+            self.cycle = before
+            raise WireError(HTTPStatus.BAD_REQUEST, f"more than {MOST_AHEAD} requests are sent ahead of their answers")
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))

@@ -184,14 +184,15 @@ def test_too_many_that_wait_are_asked_to_come_back(serving_of: Callable[..., Ser
 class Choosy:
     """A model that fails at one age, and has no number for another."""
 
-    def __init__(self, model: LearnedModel) -> None:
+    def __init__(self, model: LearnedModel, error: type[Exception] = ArithmeticError) -> None:
+        self.error = error
         self._model = model
 
     def predict(self, numbers: FloatArray, codes: IntArray) -> FloatArray:
         """Answer, or raise."""
         if 13 in numbers[:, 0]:
             message = "unlucky"
-            raise ArithmeticError(message)
+            raise self.error(message)
         outputs = self._model.predict(numbers, codes)
         outputs[numbers[:, 0] == 17] = np.nan
         return outputs
@@ -211,6 +212,29 @@ def test_what_one_asks_costs_nobody_else_their_answer(serving_of: Callable[..., 
     assert isinstance(broken, ArithmeticError)
     assert isinstance(overflown, ProblemError)
     assert [error.pointer for error in overflown.errors] == ["/instances/0"]
+
+
+@pytest.mark.parametrize("inline_rows", [256, 0])
+def test_nobody_waits_for_ever_whatever_a_model_raises(serving_of: Callable[..., Serving], inline_rows: int) -> None:
+    """No future takes a StopIteration; after many failures batches are as they were."""
+    observer = Counting()
+    serving = serving_of()
+    choosy: Any = Choosy(serving.model, StopIteration)
+    failing = Serving(serving.checkpoint_id, serving.manifest, choosy, 0.0, inline_rows)
+    batcher = Batcher(Serve(), observer)
+
+    async def ask(*ages_asked: float) -> list[Any]:
+        calls = [batcher.outputs(failing, *ages(age)) for age in ages_asked]
+        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
+
+    async def both() -> None:
+        answers = await ask(1.0, *[13.0] * 40, 2.0)
+        assert [isinstance(answer, RuntimeError) for answer in answers] == [False, *[True] * 40, False]
+        observer.batches.clear()
+        await ask(*map(float, range(20, 60)))
+        assert sorted(observer.batches) == [40]
+
+    asyncio.run(both())
 
 
 def test_who_has_gone_disturbs_nobody(serving_of: Callable[..., Serving]) -> None:

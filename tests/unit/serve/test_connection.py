@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.serve import connection
+from service.serve.wire import MOST_AHEAD
 from tests.unit.serve.builders import LIMITS
 from tests.unit.serve.dialling import GET, LARGE_BYTES, POST, answer, listening, problem_in, trickle, until_closed
 
@@ -169,6 +170,78 @@ def test_who_asks_for_another_protocol_stays_with_this_one() -> None:
         sock = dial()
         sock.sendall(GET[:-2] + b"Connection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")
         assert until_closed(sock).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"foo"])
+def test_the_body_of_one_who_asks_for_another_protocol_is_a_body(protocol: bytes, pieces: int) -> None:
+    """Clients of HTTP/2 offer it like this with every request; nothing in the body is taken for a request."""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n"
+    request = POST + upgrade + b"Content-Length: %d\r\n\r\n" % len(GET) + GET
+    with listening() as dial:
+        sock = dial()
+        for _ in range(2):
+            for begin in range(0, len(request), len(request) // pieces + 1):
+                sock.sendall(request[begin : begin + len(request) // pieces + 1])
+                time.sleep(0.002)
+            assert answer(sock).count(b"HTTP/1.1") == 1
+        sock.sendall(request + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        found = until_closed(sock)
+        assert found.count(b"HTTP/1.1 200") == 2
+        assert b"%d bytes" % len(GET) in found
+
+
+def test_chunks_together_with_another_protocol_are_refused() -> None:
+    """Where such a body ends is not for the parser to say."""
+    with listening() as dial:
+        sock = dial()
+        head = POST + b"Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sock.sendall(head + b"4\r\nfour\r\n0\r\n\r\n" + GET)
+        found = until_closed(sock)
+        assert "together with Upgrade" in problem_in(found, 400)["detail"]
+        assert found.count(b"HTTP/1.1") == 1
+
+
+def test_who_sends_far_ahead_of_the_answers_is_refused() -> None:
+    """What waits on one connection is bounded; what was asked for within the bound is answered first."""
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(GET * (2 * MOST_AHEAD))
+        found = until_closed(sock)
+        assert MOST_AHEAD <= found.count(b"HTTP/1.1 200") < 2 * MOST_AHEAD
+        assert "ahead of their answers" in problem_in(found[found.index(b"HTTP/1.1 400") :], 400)["detail"]
+
+
+def test_a_bad_body_behind_another_request_is_refused_after_its_answer() -> None:
+    """And the connection is closed, in one packet as in two."""
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(GET * 2 + POST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n")
+        found = until_closed(sock)
+        assert found.count(b"HTTP/1.1 200") == 2
+        problem_in(found[found.index(b"HTTP/1.1 400") :], 400)
+
+
+def test_a_request_has_one_answer() -> None:
+    """A body that goes wrong after an early answer ends the connection without another."""
+    with listening() as dial:
+        sock = dial()
+        sock.sendall(b"POST /quick HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n")
+        found = answer(sock)
+        sock.sendall(b"ZZ\r\n")
+        assert (found + until_closed(sock)).count(b"HTTP/1.1") == 1
+
+
+def test_blank_lines_do_not_shorten_the_time_for_what_follows() -> None:
+    """A head has its own deadline, however long ago the connection was idle."""
+    with listening(replace(LIMITS, head_seconds=1.0)) as dial:
+        sock = dial()
+        sock.sendall(b"\r\n")
+        time.sleep(0.7)
+        sock.sendall(GET[:10])
+        time.sleep(0.7)
+        sock.sendall(GET[10:])
+        assert answer(sock).startswith(b"HTTP/1.1 200")
 
 
 def test_who_does_not_read_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
