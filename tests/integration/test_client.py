@@ -354,7 +354,8 @@ def test_a_token_goes_to_the_server_and_nowhere_else(caplog: pytest.LogCaptureFi
         seen.append(request.headers.get("authorization"))
         return Response(status_code=307, headers={"location": f"{base}/elsewhere"})
 
-    caplog.set_level(logging.DEBUG)
+    for name in ("", "httpcore", "httpcore.connection", "httpx"):  # other tests may have quietened them
+        caplog.set_level(logging.DEBUG, logger=name)
     redirected = pytest.raises(UnreadableAnswerError, match="/elsewhere the address")
     with scripted(handler) as base, Client(base, token=TOKEN) as client, redirected as caught:
         client.status()
