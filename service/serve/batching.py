@@ -16,6 +16,7 @@ import numpy as np
 from service.observer import Observer
 from service.records import FloatArray, IntArray
 from service.serve.bounds import Places
+from service.serve.instances import MAX_ERRORS
 from service.serve.predictor import Serving
 from service.serve.problems import FieldError, ProblemError, pointer
 from service.settings import Serve
@@ -25,7 +26,6 @@ THREADS = 2
 
 RETRY_AFTER_SECONDS = 1
 BUSY_RETRY_AFTER_SECONDS = 2
-MAX_ERRORS = 100
 
 Row = Sequence[Any]
 """What an instance was made of: its values in the order of the schema, None where missing; at least its categories."""

@@ -130,8 +130,9 @@ class Connection(Wire):
     def refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer without the application, as far as an answer is still possible, and close.
 
-        What was asked for before is answered first.
+        What was asked for before is answered first; nothing more is heard.
         """
+        self._deaf = True
         if self.reading == "body" and self.pipeline:
             faulty, _ = self.pipeline.popleft()
             faulty.response_complete = True  # by the refusal that is to come
@@ -173,7 +174,6 @@ class Connection(Wire):
         if self.transport.is_closing():
             return
         if owed == "head" and self.reading == "head":
-            self._deaf = True
             self.refuse(HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {self.limits.head_seconds:g} s")
         elif self.idle:
             self.transport.close()

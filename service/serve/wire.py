@@ -57,7 +57,7 @@ class Wire(HttpToolsProtocol):
     _passed_by_bytes = 0  # of a body that the parser takes for another protocol's
 
     def refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer without the application once what came before is answered, and close; for a subclass to say how."""
+        """Be deaf; answer without the application once what came before is answered; close. A subclass says how."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +70,6 @@ class Wire(HttpToolsProtocol):
             self._feed(data)
         except (httptools.HttpParserError, WireError) as error:
             refusal = error if isinstance(error, WireError) else _refusal(error)
-            self._deaf = True
             self.refuse(refusal.status, refusal.detail)
             return
         if self.reading == "head":
@@ -78,7 +77,6 @@ class Wire(HttpToolsProtocol):
             if self._begun == begun or (was_reading is None and self._begun == begun + 1):
                 self._head_bytes += len(data)
             if self._head_bytes > self.head_limit_bytes:
-                self._deaf = True
                 self.refuse(
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                     f"the request's head is larger than {self.head_limit_bytes} bytes",
@@ -86,7 +84,6 @@ class Wire(HttpToolsProtocol):
         elif self.reading == "body":
             self._body_bytes += len(data)
             if self._body_bytes > 2 * self._piece_bytes + FRAMING_BYTES:
-                self._deaf = True
                 self.refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP request: its body has too much around it")
 
     def on_message_begin(self) -> None:
