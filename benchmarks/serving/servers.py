@@ -26,7 +26,7 @@ FASTAPI = {
 NAMES = ("freshet", *FASTAPI, "litserve", "bentoml")
 """Freshet; FastAPI without a model; FastAPI with the model in its handler; and two servers of models."""
 
-UVICORN = ("--host", "127.0.0.1", "--http", "httptools", "--loop", "asyncio", "--no-access-log", "--log-level", "error")
+UVICORN = ("--host", "127.0.0.1", "--http", "httptools", "--loop", "auto", "--no-access-log", "--log-level", "error")
 """As Freshet runs it: the same parser, the same loop, no line a request."""
 
 

@@ -86,13 +86,17 @@ class Encoder:
         absent = ~np.isfinite(numbers)
         standard = self._standard(numbers, self.means, self.scales)
         standard[absent] = 0.0
-        sizes = np.array([len(known) + 2 for known in self.categories.values()], dtype=np.int64)
-        old = np.where(codes < sizes, codes, UNKNOWN) if len(sizes) else codes
+        old = np.where(codes < self._sizes, codes, UNKNOWN) if len(self._sizes) else codes
         return (
             torch.from_numpy(standard.astype(np.float32)),
             torch.from_numpy(absent[:, self.nullable_numbers].astype(np.float32)),
             torch.from_numpy(old),
         )
+
+    @cached_property
+    def _sizes(self) -> IntArray:
+        """How many codes of each categorical feature this encoder knows, the two special ones counted."""
+        return np.array([len(known) + FIRST_CODE for known in self.categories.values()], dtype=np.int64)
 
     def standard_targets(self, targets: FloatArray) -> NDArray[np.float32]:
         """Return a regression's targets [n] as its network learns them, clipped as its inputs are."""

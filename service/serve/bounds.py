@@ -1,7 +1,5 @@
 """What a request may be at most: its head, and how many of one kind are under way at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,7 +13,10 @@ ANYWHERE = (HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TO
 
 
 class Places:
-    """A number of places for requests that are under way; who finds none is asked at once to come back."""
+    """A number of places for requests under way: ``with places:`` holds one, for the event loop's thread alone.
+
+    Who finds none is asked at once to come back: ProblemError 503.
+    """
 
     def __init__(self, most: int, key: str, *, retry_after_seconds: int) -> None:
         self._most = most
@@ -23,9 +24,7 @@ class Places:
         self._retry_after_seconds = retry_after_seconds
         self._taken = 0
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold one place; raises ProblemError 503 if all are taken. For the event loop's thread alone."""
+    def __enter__(self) -> None:
         if self._taken >= self._most:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -33,10 +32,9 @@ class Places:
                 retry_after_seconds=self._retry_after_seconds,
             )
         self._taken += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self._taken -= 1
 
 
 class BoundedHead:

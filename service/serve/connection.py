@@ -11,8 +11,8 @@ What ``Wire`` does not take is answered with problem details, too, and the conne
 """
 
 import asyncio
+import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal
@@ -27,9 +27,6 @@ from service.serve.wire import Wire
 STALLED_SECONDS = 20.0
 ROUTE_FIRST_SECONDS = 1.0
 RETRY_AFTER_SECONDS = 5
-
-READ_BYTES = 64 * 2**10
-"""Most that is read at once: a quarter of asyncio's own, so that many small chunks hold up the event loop briefly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +62,11 @@ class Connection(Wire):
         self._deadline: asyncio.TimerHandle | None = None
         self._progress: asyncio.TimerHandle | None = None
         self._refusal: tuple[HTTPStatus, str] | None = None
-        self.idle_since = self.loop.time()
+        self.idle_since = time.monotonic()  # the loop's own clock may count milliseconds, which many share
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """Begin, unless there are too many connections and all of them are busy."""
         super().connection_made(transport)
-        with suppress(AttributeError):  # another event loop's transport may not let itself be told
-            transport.max_size = READ_BYTES  # type: ignore[attr-defined] # asyncio's own; no interface names it
         self._watch_progress(0)
         if len(self.connections) > self.limits.connections and not self._make_room():
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections; come back later")
@@ -101,7 +96,7 @@ class Connection(Wire):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.idle_since = self.loop.time()
+        self.idle_since = time.monotonic()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
@@ -113,7 +108,7 @@ class Connection(Wire):
 
     def timeout_keep_alive_handler(self) -> None:
         """Close if the connection has been idle for long enough, else look again when it may have been."""
-        left = self.limits.keep_alive_seconds - (self.loop.time() - self.idle_since) if self.idle else 0.0
+        left = self.limits.keep_alive_seconds - (time.monotonic() - self.idle_since) if self.idle else 0.0
         if self.idle and left <= 0 and self.reading is None:
             self.transport.close()
         else:

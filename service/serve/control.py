@@ -77,7 +77,7 @@ def add_control_routes(app: FastAPI, settings: Settings, store: CheckpointStore)
 
     async def promote(id: str, request: Request, holder: Administrator) -> PromoteAnswer:  # noqa: A002 - the path's
         """Let servers answer from a checkpoint until the gate's next promotion; learning goes on from it."""
-        with places.one():
+        with places:
             operator = _operator(holder, await body_of(request, ("reason",)))
             with _problems(id):
                 moved = await in_thread(thread, operations.promote, id, operator)
@@ -88,7 +88,7 @@ def add_control_routes(app: FastAPI, settings: Settings, store: CheckpointStore)
 
     async def pin(request: Request, holder: Administrator) -> PinAnswer:
         """Let every server answer from a checkpoint until the pin is deleted; learning and publishing go on."""
-        with places.one():
+        with places:
             body = await body_of(request, ("id", "reason"))
             wanted = _id_in(body)
             operator = _operator(holder, body)
@@ -101,7 +101,7 @@ def add_control_routes(app: FastAPI, settings: Settings, store: CheckpointStore)
     async def unpin(holder: Administrator, reason: Reason = None) -> UnpinAnswer:
         """Let servers follow what is published again; without a pin it changes nothing."""
         operator = Operator(holder.name, one_line(reason))
-        with places.one(), _problems(""):
+        with places, _problems(""):
             removed, was = await in_thread(thread, operations.unpin, operator)
             latest = await in_thread(thread, _latest, store)
         if removed:

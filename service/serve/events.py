@@ -47,7 +47,7 @@ def add_events_route(app: FastAPI, settings: Settings, desk: EventDesk) -> None:
     async def send_events(request: Request) -> EventsAnswer:
         """Append labelled events to the source; answered once they are durable."""
         admit_local_or(request, "events", bound_to=serve.host)
-        with places.one():
+        with places:
             body = await read_body(request.scope, request.receive, serve)
             if len(body) > INLINE_BYTES:
                 events = await run_in_threadpool(list_in, body, "events", settings)

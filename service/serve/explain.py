@@ -75,7 +75,7 @@ class Explainer:
         numbers [n, width], codes [n, categorical] and outputs [n, outputs] are as the model takes and gives them.
         Where it cannot be explained, each explanation is ``{"unavailable": why}``.
         """
-        with self._places.one():
+        with self._places:
             return await in_thread(self._thread, self.explained, serving.model, numbers, codes, outputs)
 
     def explained(

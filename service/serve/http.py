@@ -26,7 +26,7 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=connection,
-                loop="asyncio",  # uvloop answers more a second, with a longer tail
+                loop="auto",  # uvloop, but on Windows
                 ws="none",
                 lifespan="off",
                 log_config=None,

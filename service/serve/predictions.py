@@ -75,7 +75,7 @@ class PredictEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol); raises ProblemError."""
         explains = asks_for_explanation(scope["query_string"])
-        with self._batcher.places.one():
+        with self._batcher.places:
             body = await read_body(scope, receive, self._settings.serve)
             serving = self._serving()
             if len(body) <= INLINE_BYTES:

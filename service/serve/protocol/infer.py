@@ -68,7 +68,7 @@ class InferEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol); raises ProblemError."""
-        with self._batcher.places.one():
+        with self._batcher.places:
             body = await read_body(scope, receive, self._settings.serve, media_types=MEDIA_TYPES)
             serving = serving_of(self._predictor, self._settings, scope["path_params"])
             head = head_of(scope["headers"])

@@ -19,13 +19,13 @@ from tests.unit.serve.running import Service
 def test_places_are_given_back_whatever_happens() -> None:
     """Taken by those within, free again after them, also when they fail."""
     places = Places(2, "serve.max_in_flight", retry_after_seconds=3)
-    with places.one(), places.one(), pytest.raises(ProblemError, match=r"serve\.max_in_flight") as caught, places.one():
+    with places, places, pytest.raises(ProblemError, match=r"serve\.max_in_flight") as caught, places:
         pass
     assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "3"})
     for _ in range(5):
-        with pytest.raises(RuntimeError, match="within"), places.one():
+        with pytest.raises(RuntimeError, match="within"), places:
             raise RuntimeError("within")
-    with places.one(), places.one():
+    with places, places:
         pass
 
 
