@@ -46,7 +46,7 @@ class Again(Enum):
     """When a call may be sent once more."""
 
     ALWAYS = "twice does the same as once"
-    IF_REFUSED = "unless the server may have carried it out"
+    IF_REFUSED = "only after a 503: done twice, the history has it twice"
     IF_UNSENT = "only if it never left"
 
 

@@ -20,11 +20,16 @@ KEPT = 2
 
 
 def leave_challenger(store_path: Path, checkpoint: Checkpoint) -> None:
-    """Leave a challenger, and take away all but the newest KEPT; raises StoreUnavailableError."""
+    """Leave a challenger, and take away all but KEPT; raises StoreUnavailableError.
+
+    Those that seem newer are a former trainer's, whose state was lost and with it the count of rounds.
+    """
     files = {WEIGHTS: pack(checkpoint.tensors), ENCODER: exact_json(checkpoint.encoder)}
     folder = store_path / CHALLENGERS
     write_sealed(folder / checkpoint.manifest.id, files, checkpoint.manifest.model_dump(mode="json"), durable=False)
-    for old in _ids(folder)[KEPT:]:
+    ids = _ids(folder)
+    own = ids.index(checkpoint.manifest.id)
+    for old in ids[:own] + ids[own + KEPT :]:
         remove_sealed(folder / old)
 
 

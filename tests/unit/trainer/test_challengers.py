@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from service.model.learned import LearnedModel
 from service.settings import Settings
-from service.store.challengers import CHALLENGERS, newest_candidate, read_challenger
+from service.store.challengers import CHALLENGERS, leave_challenger, newest_candidate, read_challenger
 from service.trainer import challengers
 from service.trainer.challengers import ChallengerShow
 from service.validate.gate import REJECT, Decision
@@ -59,6 +59,19 @@ def test_a_rejected_challenger_lies_in_the_store(tmp_path: Path) -> None:
     assert again.weights().keys() == model.weights().keys()
     show.show(given_of(8), REJECTED, model, ROOT)
     wait_for(settings, 8)
+
+
+def test_challengers_of_a_lost_state_make_room_for_those_of_the_new_one(tmp_path: Path) -> None:
+    """A trainer that begins anew counts its rounds from the start: what came before is not newer for its number."""
+    settings, model = asking(tmp_path, "challenger"), model_in(tmp_path)
+    for number in (900, 901):
+        leave_challenger(settings.store.path, checkpoint_of(settings, f"{number:06d}-00000000"))
+    show = ChallengerShow(settings, 4)
+    for number in (3, 4):
+        show.show(given_of(number), REJECTED, model, ROOT)
+        wait_for(settings, number)
+    kept = sorted(entry.name[:6] for entry in (settings.store.path / CHALLENGERS).iterdir())
+    assert kept == ["000003", "000004"]
 
 
 @pytest.mark.parametrize("candidates", [(), ("latest",)])
