@@ -23,7 +23,7 @@ def train_round(given: Round, beat: Beat = lambda: None) -> Outcome:
     ``beat`` is called at every step, to show that the work goes on.
     Raises RoundFailedError (``not_finite``) when no challenger's loss stays a number.
     """
-    began, cpu_began = time.perf_counter(), time.process_time()
+    began = time.perf_counter()
     torch.default_generator.manual_seed(given.seed)
     # Faded moments become denormal numbers, with which a processor is ten times slower.
     torch.set_flush_denormal(True)
@@ -37,7 +37,7 @@ def train_round(given: Round, beat: Beat = lambda: None) -> Outcome:
         names = ", ".join(trained)
         raise RoundFailedError(f"no loss of {names} stayed a number within {given.settings.steps} steps", "not_finite")
     ordered = tuple(trained[one.name] for one in given.challengers)
-    return Outcome(given.number, ordered, time.perf_counter() - began, time.process_time() - cpu_began)
+    return Outcome(given.number, ordered, time.perf_counter() - began)
 
 
 def _train(given: Round, beat: Beat) -> list[Trained]:

@@ -86,7 +86,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round brought, one entry a challenger; ``seconds`` of training, ``cpu_seconds`` of a processor."""
+    """What a round brought, one entry a challenger; ``seconds`` of training.
+
+    ``cpu_seconds`` of a processor are for whoever pays for it to add: asking for them costs as much as a step or two.
+    """
 
     number: int
     trained: tuple[Trained, ...]
