@@ -5,16 +5,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench bench-learning fuzz fuzz-http lock clean
+.PHONY: demo test chaos compose-test lint bench bench-learning fuzz fuzz-http dashboards lock clean
 
 demo: $(READY)  ## 20,000 events of a drifting stream on the embedded log; prints where to look, and ends
 	$(BIN)/freshet demo --events 20000 --rate 2000
 
-test: $(READY)
-	$(BIN)/pytest
+test: $(READY)  ## on all cores, four at most: each has a broker of its own
+	$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 chaos: $(READY)  ## the long form of the fault tests, hours; for a look: make chaos FRESHET_CHAOS_KILLS=20 FRESHET_CHAOS_ROUNDS=500
 	$(BIN)/pytest -m chaos --durations=0
+
+compose-test: $(READY)  ## builds the image and the compose stack with Docker, and breaks it; minutes
+	$(BIN)/pytest -m compose -n 0 --durations=0 tests/acceptance/test_compose.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check
@@ -36,9 +39,18 @@ fuzz: $(READY)  ## 1,000,000 records through ingest and 100,000 files of a store
 fuzz-http: $(READY)  ## at least 10,000 requests made up by schemathesis; prints how many there were and what was answered
 	FRESHET_HTTP_CASES=10000 $(BIN)/pytest -s tests/acceptance/test_http_contract.py
 
-lock:  ## after a change of pyproject.toml's dependencies; the lock serves all platforms and names no registry
+dashboards: $(READY)  ## writes config/grafana/dashboards from the code in dashboards/
+	$(BIN)/python -m dashboards
+
+lock:  ## after a change of pyproject.toml's dependencies; locks serve all platforms and name no registry; deploy/locks: the image
 	uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras \
 	  pyproject.toml -o requirements.lock
+	awk '/^[a-z0-9]/ {on = /^(torch|triton|(nvidia|cuda)-[^=]*)==/} on' requirements.lock >deploy/locks/torch.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra compression --extra otel \
+	  --constraint requirements.lock $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' deploy/locks/torch.lock) \
+	  --custom-compile-command 'make lock' pyproject.toml -o deploy/locks/packages.lock
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | uv pip compile --universal --generate-hashes \
+	  --no-emit-index-url --python-version 3.11 --custom-compile-command 'make lock' - -o deploy/locks/build.lock
 
 clean:  ## removes what these targets made; never freshet-data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist freshet-demo

@@ -12,20 +12,25 @@ QUIET_LOGGERS = ("kafka", "asyncio", "uvicorn", "httpx", "httpcore", "torch")
 """Libraries that are heard from warnings on: what they say at info, we say in one clear line."""
 
 
+TRACEBACKS = {False: structlog.dev.plain_traceback, True: structlog.dev.RichTracebackFormatter(show_locals=False)}
+"""Without the values of variables, which may be secrets, or somebody's events."""
+
+
 def configure_logs(settings: Log) -> None:
     """Send all logs to standard error, as text on a terminal and as JSON lines elsewhere, unless the format is fixed.
 
     Can be called again, for instance by a child process.
     """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    readable = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    coloured = sys.stderr.isatty()
+    readable = settings.format == "console" or (settings.format == "auto" and coloured)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=not readable),
     ]
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=coloured, exception_formatter=TRACEBACKS[coloured])]
         if readable
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

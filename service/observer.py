@@ -3,6 +3,8 @@
 The stages know this class alone. `metrics.py` turns the hooks into Prometheus metrics; the demo prints some of them.
 """
 
+from collections.abc import Mapping
+
 from service.records import Examples, FloatArray, IntArray, Scores
 
 MODEL_ROLES = ("champion", "challenger", "previous", "frozen")
@@ -72,6 +74,9 @@ class Observer:
     def drifted(self, feature: str, kind: str, score: float) -> None:
         """A drift score of one feature, for example kind ``psi``; the pairs are those of ``drift.monitor.watched``."""
 
+    def compared_with(self, until_seconds: float) -> None:
+        """The newest of the events that drift of the data is measured against is of this Unix time."""
+
     def alarmed(self, kind: str, feature: str | None, score: float, event: int) -> None:
         """Drift of one of DRIFT_KINDS was found with this event, counted among all accepted.
 
@@ -91,11 +96,20 @@ class Observer:
         Rounds are spaced ``spacing`` times as wide as usual, since those before brought nothing.
         """
 
+    def round_began(self, number: int, trigger: str, parent: str | None) -> None:
+        """A round is under way; ``parent`` is the checkpoint that served when it began. Called in the round's context.
+
+        What is bound to log lines here stays with the round, in whatever thread it goes on.
+        """
+
     def phase_ended(self, phase: str, seconds: float) -> None:
         """One phase of a round took this long."""
 
     def trained(self, loss: float) -> None:
         """A round's final training loss of the leading challenger."""
+
+    def mixed(self, shares: Mapping[str, float]) -> None:
+        """So much of the portfolio's prediction is each member's, by its name; the shares add up to 1."""
 
     def validated(self, slice_name: str, role: str, loss: float) -> None:
         """Mean loss of a role on a held-out slice (``recent``, ``memory``)."""
@@ -112,6 +126,12 @@ class Observer:
     def round_ended(self, outcome: str) -> None:
         """A round ended, with one of ROUND_OUTCOMES."""
 
+    def round_over(self, number: int, outcome: str, checkpoint_id: str | None = None, cause: str | None = None) -> None:
+        """A round is over, whatever became of it: one of ROUND_OUTCOMES, ``first_checkpoint`` or ``suspected``.
+
+        ``checkpoint_id`` is what it published, ``cause`` why it failed.
+        """
+
     def worker_restarted(self, cause: str) -> None:
         """The training worker had to be started again."""
 
@@ -123,6 +143,9 @@ class Observer:
 
     def events_served(self, ages_seconds: FloatArray, counts: IntArray) -> None:
         """Learnable events were served for the first time: so many [n] of each age [n] since their ``ts``."""
+
+    def swap_began(self, checkpoint_id: str | None) -> None:
+        """The server begins to read a checkpoint that it is to serve, None: the newest sound one."""
 
     def swapped(self, outcome: str) -> None:
         """The server tried to take over a new checkpoint, with one of SWAP_OUTCOMES."""

@@ -1,6 +1,7 @@
 """Sends a data file's rows into the configured topic, evenly paced."""
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def send_file(
     table = read_table(path)
     check_columns(table, settings)
     stem = _stem(path)
-    outbox = _Outbox(open_sink(settings), settings.source.topic, patience_seconds)
+    outbox = Outbox(open_sink(settings), settings.source.topic, patience_seconds)
     started = time.monotonic()
     try:
         for index, row in enumerate(table):
@@ -87,7 +88,7 @@ def send_file(
     return outbox.sent
 
 
-class _Outbox:
+class Outbox:
     """Events on their way into a sink, flushed every few milliseconds."""
 
     def __init__(self, sink: EventSink, topic: str, patience_seconds: float) -> None:
@@ -102,7 +103,7 @@ class _Outbox:
         """Queue one event; NaN and infinities go out as Python spells them, for ingest to refuse."""
         value = json.dumps(event, separators=(",", ":"), default=str).encode()
         key = str(event["id"]).encode(errors="backslashreplace")
-        _patiently(lambda: self.sink.send(self._topic, value, key=key), self._patience_seconds)
+        patiently(lambda: self.sink.send(self._topic, value, key=key), self._patience_seconds)
         self._waiting += 1
 
     def is_due(self) -> bool:
@@ -111,7 +112,7 @@ class _Outbox:
 
     def flush(self) -> None:
         """Wait until everything queued is durable, and count it."""
-        refused = _patiently(self.sink.flush, self._patience_seconds)
+        refused = patiently(self.sink.flush, self._patience_seconds)
         self.sent.events += self._waiting - len(refused)
         self.sent.refused.update(refused.values())
         self._waiting = 0
@@ -127,7 +128,7 @@ class _Outbox:
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def _patiently(action: Callable[[], T], patience_seconds: float) -> T:
+def patiently(action: Callable[[], T], patience_seconds: float) -> T:
     """Try again while the topic is away, saying so once; a refusal, and what it says at patience's end, is raised."""
     deadline = time.monotonic() + patience_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
@@ -141,7 +142,8 @@ def _patiently(action: Callable[[], T], patience_seconds: float) -> T:
             if time.monotonic() + pause_seconds > deadline:
                 raise
             if first:
-                logger.warning("topic is away; trying again", seconds=patience_seconds, problem=str(error))
+                seconds = patience_seconds if math.isfinite(patience_seconds) else None  # JSON knows no infinity
+                logger.warning("topic is away; trying again", seconds=seconds, problem=str(error))
                 first = False
         time.sleep(pause_seconds)
         pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)

@@ -38,6 +38,7 @@ from service.serve.shadow import Shadow
 from service.serve.watcher import Watcher
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
+from service.tracing.server import server_parts
 
 FLUSH_SECONDS = 5.0
 """Longest wait for the source to make events durable, before the client is asked to come back."""
@@ -68,12 +69,15 @@ class Server:
         require_module(settings, weights=False)
         self._settings = settings
         shadows, labelled = settings.serve.shadow.candidates, settings.task != "regression"
-        observer = ServerObserver(answers=KNOWN_ANSWERS, shadows=shadows, labelled=labelled)
+        metrics = ServerObserver(answers=KNOWN_ANSWERS, shadows=shadows, labelled=labelled)
+        self._parts = parts = server_parts(settings, metrics)
+        observer = parts.observer
         store = CheckpointStore(settings.store.path, settings.store.keep)
         self._predictor = predictor = Predictor()
         self._watcher = Watcher(settings, store, predictor, observer)
         self._desk = SourceDesk(settings, predictor, observer)
-        probes = probe_routes(observer.registry, ready=self.ready, alive=self._watcher.alive)
+        metrics.watch_readiness(self.ready)
+        probes = probe_routes(metrics.registry, ready=self.ready, alive=self._watcher.alive)
         self._shadow = Shadow(settings, store, predictor, observer) if shadows else None
         app = create_app(
             settings,
@@ -86,6 +90,7 @@ class Server:
             shadow=self._shadow,
             ready=self.ready,
             alive=self._watcher.alive,
+            batcher=parts.batcher,
         )
         limits = Limits(
             connections=settings.serve.max_connections,
@@ -95,7 +100,7 @@ class Server:
             keep_alive_seconds=settings.serve.keep_alive_seconds,
         )
         self._http = HttpServer(
-            app,
+            parts.around(app),
             limits,
             grace_seconds=settings.serve.grace_seconds,
             announce_seconds=settings.serve.announce_seconds,
@@ -127,6 +132,7 @@ class Server:
             self._watcher.stop()
             self._desk.close()
             listener.close()
+            self._parts.close()
             log.info("server stopped")
 
     def stop(self) -> None:

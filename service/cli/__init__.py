@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from service.cli import checkpoints, dead_letters, operations
+from service.cli import checkpoints, dead_letters, operations, topics
 from service.cli.check import check
 from service.cli.demo import demo
 from service.cli.files import pretrain, send
@@ -44,6 +44,7 @@ for act in (operations.promote, operations.pin, operations.unpin, operations.his
     checkpoints.app.command(act.__name__)(act)
 app.add_typer(checkpoints.app, rich_help_panel=OPERATE)
 app.add_typer(dead_letters.app, rich_help_panel=OPERATE)
+app.add_typer(topics.app, rich_help_panel=OPERATE)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

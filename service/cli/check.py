@@ -9,6 +9,7 @@ from service.cli.options import AsJson, Config, Overrides, answer, show, tell
 from service.configuration import load_settings
 from service.configuration_text import as_tree, to_yaml
 from service.settings import Settings
+from service.tracing.needs import require_tracing
 
 SECURITY_FILES = ("ca_file", "certificate_file", "key_file", "password_file", "key_password_file")
 
@@ -26,6 +27,7 @@ def check(*, config: Config = None, overrides: Overrides = None, as_json: AsJson
             "freshet: the configuration is valid, but names no features yet; run, train and serve need a schema "
             "(`freshet init FILE --label COLUMN` writes one)"
         )
+    require_tracing(settings)
     for key, path in _files(settings):
         trouble = _trouble(path)
         if trouble is not None:

@@ -1,5 +1,7 @@
 """The demo's observer: the trainer's metrics, and the sums that its summary is made of."""
 
+from collections.abc import Iterable
+
 from service.demo.loans import SCHEMA
 from service.drift.monitor import watched
 from service.metrics import TrainerObserver
@@ -10,8 +12,8 @@ from service.validate.gate import DECISION_REASONS
 class Tally(TrainerObserver):
     """The trainer's metrics, and beside them what the demo tells: accuracy over all and over the drifted events."""
 
-    def __init__(self, first_drift: int) -> None:
-        super().__init__("binary", decisions=DECISION_REASONS, drift=watched(SCHEMA))
+    def __init__(self, first_drift: int, members: Iterable[str] = ()) -> None:
+        super().__init__("binary", decisions=DECISION_REASONS, drift=watched(SCHEMA), members=members)
         self.events = 0
         self.dead_lettered_events = 0
         self.rounds = {"started": 0, "promoted": 0, "rejected": 0, "failed": 0}
@@ -35,9 +37,10 @@ class Tally(TrainerObserver):
         self.rounds["started"] += 1
 
     def round_ended(self, outcome: str) -> None:
-        """Count its outcome."""
+        """Count its outcome, if the summary tells of it: of what was taken back it does not."""
         super().round_ended(outcome)
-        self.rounds[outcome] += 1
+        if outcome in self.rounds:
+            self.rounds[outcome] += 1
 
     def dead_lettered(self, outcome: str, events: int) -> None:
         """Count a dead letter."""

@@ -17,7 +17,8 @@ class Reference:
 
     ``shares`` [F + C, WIDTH] sum to 1 in each row; as unseen counts what was new in the last of those events, so that
     an identifier, whose every value is new, does not drift. ``spread`` [F + C] tells how many times more than by chance
-    the shares differed between stretches of those events (1 where events are independent).
+    the shares differed between stretches of those events (1 where events are independent). ``until_ms`` is the time of
+    the newest of them, None where nobody told.
     """
 
     numeric: tuple[str, ...]
@@ -27,6 +28,7 @@ class Reference:
     shares: FloatArray
     spread: FloatArray
     rows: int
+    until_ms: int | None = None
 
     @classmethod
     def of(
@@ -37,6 +39,7 @@ class Reference:
         codes: IntArray | None = None,
         *,
         stretch: int = 500,
+        until_ms: int | None = None,
     ) -> Self:
         """Return the reference of events in order of arrival, at least one.
 
@@ -63,6 +66,7 @@ class Reference:
             shares,
             spread,
             len(numbers),
+            until_ms,
         )
 
     @property
@@ -100,6 +104,7 @@ class Reference:
         known = zip(self.categories.common, self.categories.seen, strict=True)
         return {
             "rows": self.rows,
+            "until_ms": self.until_ms,
             "numeric": list(self.numeric),
             "categorical": list(self.categorical),
             "edges": {
@@ -144,6 +149,7 @@ class Reference:
             shares,
             np.array([spread.get(name, 1.0) for name in numeric + categorical]),
             int(value.get("rows", 0)),
+            int(until) if (until := value.get("until_ms")) is not None else None,
         )
 
     def rates(self, counts: FloatArray) -> dict[tuple[str, str], float]:

@@ -21,7 +21,8 @@ def watch(monitor: DriftMonitor, observer: Observer, arrived: Examples, champion
 def reference_of(settings: Settings, columns: FeatureColumns, window: Examples) -> Reference:
     """Return what the features of later events are compared with, once a model trained on the ``window`` serves."""
     numbers, stretch = columns.summary(window.numbers), settings.drift.window_events
-    return Reference.of(columns.watched, numbers, columns.categorical, window.codes, stretch=stretch)
+    until = int(window.timestamps_ms.max())
+    return Reference.of(columns.watched, numbers, columns.categorical, window.codes, stretch=stretch, until_ms=until)
 
 
 def outputs_of(model: LearnedModel, holdings: Holdings) -> FloatArray | None:

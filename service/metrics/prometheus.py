@@ -2,7 +2,7 @@
 """What the observers of both roles share: a registry, how a metric begins, and the count of what was refused."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -18,9 +18,12 @@ Metric = TypeVar("Metric", Counter, Histogram)
 
 
 class PrometheusObserver(Observer):
-    """An observer with a registry of its own, in which the process describes itself too (``process_*``)."""
+    """An observer with a registry of its own, in which the process describes itself too (``process_*``).
 
-    def __init__(self) -> None:
+    ``role`` is ``trainer`` or ``server``.
+    """
+
+    def __init__(self, role: str) -> None:
         # The library's own `_created` gauges carry no unit and double the number of series.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -32,6 +35,13 @@ class PrometheusObserver(Observer):
         self._dead_letters = self._counter(
             "freshet_dead_letters", "Refused records set aside.", "outcome", known=each(DEAD_LETTER_OUTCOMES)
         )
+        self._ready = self._gauge(
+            "freshet_ready", "1 while /readyz says that the process is ready, else 0.", "role"
+        ).labels(role)
+
+    def watch_readiness(self, check: Callable[[], str | None]) -> None:
+        """Export what ``check`` says at each scrape: None while the process is ready, else why it is not."""
+        self._ready.set_function(lambda: float(check() is None))
 
     def refused(self, reason: str, events: int) -> None:
         self._refused.labels(reason).inc(events)

@@ -39,7 +39,7 @@ class ServerObserver(PrometheusObserver):
     def __init__(
         self, *, answers: Iterable[tuple[str, int]] = (), shadows: Sequence[str] = (), labelled: bool = True
     ) -> None:
-        super().__init__()
+        super().__init__("server")
         self._checkpoint = _ServedCheckpoint()
         self.registry.register(self._checkpoint)
         self._swaps = self._counter(

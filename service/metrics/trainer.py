@@ -2,7 +2,7 @@
 """The trainer's metrics."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from service.metrics.prometheus import PrometheusObserver, each
 from service.observer import (
@@ -28,17 +28,28 @@ class TrainerObserver(PrometheusObserver):
     """The trainer's metrics.
 
     ``decisions`` are the (decision, reason) pairs that the gate can give, ``drift`` the (feature, kind) pairs that are
-    watched.
+    watched, ``members`` the names of the portfolio's challengers.
     """
 
     def __init__(
-        self, task: Task, *, decisions: Iterable[tuple[str, str]] = (), drift: Iterable[tuple[str, str]] = ()
+        self,
+        task: Task,
+        *,
+        decisions: Iterable[tuple[str, str]] = (),
+        drift: Iterable[tuple[str, str]] = (),
+        members: Iterable[str] = (),
     ) -> None:
-        super().__init__()
+        super().__init__("trainer")
         self._classifies = task != "regression"
         self._add_intake()
         self._add_scores(drift)
         self._add_rounds(decisions)
+        self._shares = self._gauge(
+            "freshet_portfolio_share_ratio",
+            "How much of the challenger's prediction is each member's: its weight in the mixture.",
+            "member",
+            known=each(members),
+        )
 
     def _add_intake(self) -> None:
         source = ("topic", "partition")
@@ -92,6 +103,11 @@ class TrainerObserver(PrometheusObserver):
             "kind",
             known=drift,
         )
+        self._reference = self._gauge(
+            "freshet_drift_reference_timestamp_seconds",
+            "The newest event of the data that drift of the features is measured against.",
+        )
+        self._reference.set(math.nan)
         self._alarms = self._counter(
             "freshet_drift_alarms", "Times that drift was found.", "kind", known=each(DRIFT_KINDS)
         )
@@ -187,6 +203,9 @@ class TrainerObserver(PrometheusObserver):
     def drifted(self, feature: str, kind: str, score: float) -> None:
         self._drift.labels(feature, kind).set(score)
 
+    def compared_with(self, until_seconds: float) -> None:
+        self._reference.set(until_seconds)
+
     def alarmed(self, kind: str, feature: str | None, score: float, event: int) -> None:  # noqa: ARG002
         self._alarms.labels(kind).inc()
 
@@ -205,6 +224,10 @@ class TrainerObserver(PrometheusObserver):
 
     def trained(self, loss: float) -> None:
         self._training_loss.set(loss)
+
+    def mixed(self, shares: Mapping[str, float]) -> None:
+        for member, share in shares.items():
+            self._shares.labels(member).set(share)
 
     def validated(self, slice_name: str, role: str, loss: float) -> None:
         self._heldout_loss.labels(slice_name, role).set(loss)

@@ -17,6 +17,8 @@ from service.serve.description import add_description_routes
 from service.serve.events import EventDesk, add_events_route
 from service.serve.inspection import add_inspection_routes
 from service.serve.middleware import UNKNOWN_ROUTE, Watched, never
+from service.serve.page import routes as page
+from service.serve.page.routes import add_page_routes
 from service.serve.predictions import add_prediction_route
 from service.serve.predictor import Predictor
 from service.serve.problems import install_problems
@@ -38,6 +40,7 @@ KNOWN_ANSWERS = [
         **control.STATUSES,
         **protocol.STATUSES,
         **description.STATUSES,
+        **page.STATUSES,
         "/metrics": (200,),
         "/healthz": (200, 503),
         "/readyz": (200, 503),
@@ -95,6 +98,7 @@ def create_app(
     shadow: Shadow | None = None,
     ready: Callable[[], str | None] | None = None,
     alive: Callable[[], str | None] = lambda: None,
+    batcher: Batcher | None = None,
 ) -> FastAPI:
     """Return the application; ``probes`` are routes for operators that others bring along.
 
@@ -103,7 +107,7 @@ def create_app(
     """
     app = Application(settings)
     app.state.tokens = Tokens(settings.serve.tokens_file)
-    app.state.batcher = batcher = Batcher(settings.serve, observer)
+    app.state.batcher = batcher = batcher or Batcher(settings.serve, observer)
     batcher.listeners += [shadow.listen] if shadow else []
     shortcut = Shortcut(add_prediction_route(app, settings, predictor, batcher))
     add_events_route(app, settings, desk)
@@ -111,6 +115,7 @@ def create_app(
     add_control_routes(app, settings, store)
     add_protocol_routes(app, settings, predictor, batcher, ready=ready or predictor.ready, alive=alive)
     add_description_routes(app)
+    add_page_routes(app, settings, store, predictor)
     app.router.routes.extend(probes)
     install_problems(app)
     max_header_bytes = settings.serve.max_header_bytes

@@ -37,7 +37,9 @@ None stands for a row that is not at hand. On the event loop; be quick.
 """
 
 
-class _Asked(NamedTuple):
+class Question(NamedTuple):
+    """What one request asks of one model, and where its answer goes."""
+
     serving: Serving
     numbers: FloatArray
     codes: IntArray
@@ -82,12 +84,22 @@ class Batcher:
         answer: asyncio.Future[FloatArray] = asyncio.get_running_loop().create_future()
         self._waiting += rows
         try:
-            lane.add(_Asked(serving, numbers, codes, answer, came_from))
+            lane.add(Question(serving, numbers, codes, answer, came_from))
             return await answer
         finally:
             self._waiting -= rows
 
-    def deliver(self, batch: list[_Asked], outputs: FloatArray) -> None:
+    def attempt(self, batch: list[Question]) -> tuple[FloatArray | None, Exception | None]:
+        """Return what the model makes of a batch, or what it raised; on the event loop, or in a thread."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # of absurd numbers, which are refused afterwards
+                return batch[0].serving.model.predict(*_joined(batch)), None
+        except StopIteration as error:  # which no future takes
+            return None, RuntimeError(f"the model raised {error!r}")
+        except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything
+            return None, error
+
+    def deliver(self, batch: list[Question], outputs: FloatArray) -> None:
         """Hand everybody in a batch their part of the outputs [rows, outputs]."""
         self._observer.batched(len(outputs))
         sound = bool(np.isfinite(outputs).all())
@@ -119,11 +131,11 @@ class _Lane:
         self._wait_seconds = serve.batch_wait_seconds
         self._threads = threads
         self._workers = workers
-        self._queue: deque[_Asked] = deque()
+        self._queue: deque[Question] = deque()
         self._rows = 0
         self._due: asyncio.Handle | None = None
 
-    def add(self, asked: _Asked) -> None:
+    def add(self, asked: Question) -> None:
         """Take somebody in; they are answered in the next turn of the loop, or once a thread is free."""
         self._queue.append(asked)
         self._rows += len(asked.numbers)
@@ -142,7 +154,7 @@ class _Lane:
         if self._threads is None:
             batch = self._next()
             try:
-                self._conclude(batch, *_attempt(batch))
+                self._conclude(batch, *self._batcher.attempt(batch))
             finally:
                 if self._queue:  # let the loop have its turn in between
                     self._due = asyncio.get_running_loop().call_soon(self._flush)
@@ -151,7 +163,7 @@ class _Lane:
                 self._workers -= 1
                 self._start(self._next(), self._threads)
 
-    def _next(self) -> list[_Asked]:
+    def _next(self) -> list[Question]:
         """Take those in front that one model answers, as many as fit one batch, and at least the first."""
         first = self._queue.popleft()
         batch, rows = [first], len(first.numbers)
@@ -165,9 +177,9 @@ class _Lane:
         self._rows -= rows
         return batch
 
-    def _start(self, batch: list[_Asked], threads: Executor) -> None:
+    def _start(self, batch: list[Question], threads: Executor) -> None:
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(threads, _attempt, batch)
+        work = loop.run_in_executor(threads, self._batcher.attempt, batch)
 
         def ended(done: asyncio.Future[tuple[FloatArray | None, Exception | None]]) -> None:
             self._workers += 1
@@ -178,7 +190,7 @@ class _Lane:
 
         work.add_done_callback(ended)
 
-    def _conclude(self, batch: list[_Asked], outputs: FloatArray | None, error: Exception | None) -> None:
+    def _conclude(self, batch: list[Question], outputs: FloatArray | None, error: Exception | None) -> None:
         if outputs is not None:
             self._batcher.deliver(batch, outputs)
         elif len(batch) == 1:
@@ -188,23 +200,13 @@ class _Lane:
             # One among them may be what the model fails at: nobody else is to pay for it.
             for asked in batch:
                 if self._threads is None:
-                    self._conclude([asked], *_attempt([asked]))
+                    self._conclude([asked], *self._batcher.attempt([asked]))
                 else:
                     self._workers -= 1
                     self._start([asked], self._threads)
 
 
-def _attempt(batch: list[_Asked]) -> tuple[FloatArray | None, Exception | None]:
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # of absurd numbers, which are refused afterwards
-            return batch[0].serving.model.predict(*_joined(batch)), None
-    except StopIteration as error:  # which no future takes
-        return None, RuntimeError(f"the model raised {error!r}")
-    except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything
-        return None, error
-
-
-def _joined(batch: list[_Asked]) -> tuple[FloatArray, IntArray]:
+def _joined(batch: list[Question]) -> tuple[FloatArray, IntArray]:
     if len(batch) == 1:
         return batch[0].numbers, batch[0].codes
     return np.concatenate([asked.numbers for asked in batch]), np.concatenate([asked.codes for asked in batch])

@@ -149,6 +149,7 @@ class Watcher:
     def _serve_newest_sound(self) -> None:
         """At the start an older checkpoint is better than none, whether the newer ones are damaged or unusable."""
         built: list[Built] = []
+        self._observer.swap_began(None)
         checkpoint = self._store.newest_sound(
             self._pass_over, check=lambda found: built.append(build(self._settings, found))
         )
@@ -156,6 +157,7 @@ class Watcher:
             self._swap_to(checkpoint, *built[-1])
 
     def _serve(self, checkpoint_id: str) -> None:
+        self._observer.swap_began(checkpoint_id)
         try:
             checkpoint = self._store.read(checkpoint_id)
             built = build(self._settings, checkpoint)

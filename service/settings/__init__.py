@@ -18,6 +18,7 @@ from service.settings.portfolio import Member
 from service.settings.schema import BINARY_CLASSES, Schema, Task, label_text
 from service.settings.serving import Serve
 from service.settings.source import EmbeddedSource, Source
+from service.settings.telemetry import Telemetry
 from service.settings.trainer import Store, Trainer
 from service.settings.trigger import Trigger
 
@@ -39,6 +40,7 @@ __all__ = [
     "Store",
     "Strategy",
     "Task",
+    "Telemetry",
     "Train",
     "Trainer",
     "Trigger",
@@ -70,6 +72,7 @@ class Settings(Section):
     trainer: Trainer = Trainer()
     serve: Serve = Serve()
     log: Log = Log()
+    telemetry: Telemetry = Telemetry()
 
     @model_validator(mode="after")
     def _labels_fit_the_task(self) -> Self:

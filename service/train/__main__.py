@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 from service.errors import ConfigurationError, RoundFailedError
+from service.logs import configure_logs
 from service.model.custom import trust
 from service.model.learned import LearnedModel
+from service.settings import Log
 from service.train.fit import train_round
 from service.train.round import Outcome, Round, read_round, write_outcome
 from service.train.worker import work
@@ -20,7 +22,10 @@ def main() -> int:
     parser.add_argument("--worker", action="store_true", help="read directories from standard input until it ends")
     parser.add_argument("--niceness", type=int, default=0, help="how far to yield the processor")
     parser.add_argument("--module", help="the factory, package.module:factory, that a round's network may be made by")
+    parser.add_argument("--log", type=Log.model_validate_json, help="how to log, as JSON; for the live worker")
     given = parser.parse_args()
+    if given.log is not None:
+        configure_logs(given.log)
     if given.module is not None:
         trust(given.module)
     if given.worker:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import structlog
 
 from service.errors import RoundFailedError
 from service.observer import Observer
-from service.settings import Worker
+from service.settings import Log, Worker
 from service.train.round import Outcome, read_outcome
 
 log = structlog.get_logger(__name__)
@@ -27,23 +28,27 @@ STARTUP_SECONDS = 120.0
 class TrainingWorker:
     """A long-lived process that trains one round at a time. ``run`` belongs to one thread, ``stop`` to any.
 
-    ``module`` is the factory of the user's own networks, which it may import.
+    ``module`` is the factory of the user's own networks, which it may import; ``log`` is how it logs, by default
+    as its libraries do; ``restarts`` counts by cause how often the process was started again.
     """
 
-    def __init__(self, settings: Worker, observer: Observer, module: str | None = None) -> None:
+    def __init__(self, settings: Worker, observer: Observer, module: str | None = None, log: Log | None = None) -> None:
         self._settings = settings
         self._observer = observer
         self._module = module
+        self._log = log
         self._process: subprocess.Popen[str] | None = None
         self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._ready = threading.Event()
         self._failures_in_a_row = 0
+        self.restarts: Counter[str] = Counter()
         self._stopping = threading.Event()
 
     def start(self) -> None:
         """Start the process, without waiting until it is ready."""
         command = [sys.executable, "-m", "service.train", "--worker", "--niceness", str(self._settings.niceness)]
         command += [] if self._module is None else ["--module", self._module]
+        command += [] if self._log is None else ["--log", self._log.model_dump_json()]
         self._said, self._ready = queue.Queue(), threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True
@@ -91,7 +96,8 @@ class TrainingWorker:
             raise RoundFailedError("the training worker could not be started", "crash")
         began = time.monotonic()
         with contextlib.suppress(OSError):  # a dead worker is noticed by its silence below
-            process.stdin.write(json.dumps({"round": str(directory)}) + "\n")
+            ids = structlog.contextvars.get_contextvars()
+            process.stdin.write(json.dumps({"round": str(directory), "ids": ids}, default=str) + "\n")
             process.stdin.flush()
         while True:
             left = began + self._settings.deadline_seconds - time.monotonic()
@@ -122,6 +128,7 @@ class TrainingWorker:
         self._kill()
         pause = min(self._settings.backoff_seconds * 2**self._failures_in_a_row, LONGEST_BACKOFF_SECONDS)
         self._failures_in_a_row += 1
+        self.restarts[error.cause] += 1
         self._observer.worker_restarted(error.cause)
         log.warning("training worker is started again", cause=error.cause, pause_seconds=pause)
         if not self._stopping.wait(pause):

@@ -1,6 +1,7 @@
 """The live worker's side of the conversation: directories come in on standard input, progress goes out.
 
-One JSON object a line. In: ``{"round": DIRECTORY}``. Out: ``{"ready": true}`` once all is loaded,
+One JSON object a line. In: ``{"round": DIRECTORY, "ids": {…}}``; log lines of the round carry the ids.
+Out: ``{"ready": true}`` once all is loaded,
 ``{"beat": true}`` while a round goes on, then ``{"done": DIRECTORY}`` or
 ``{"failed": DIRECTORY, "cause": …, "message": …}``. The end of standard input means that the trainer is gone: the
 worker leaves at once, in the middle of a round too, so that none outlives its trainer.
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+import structlog
 import torch
 
 from service.errors import RoundFailedError
@@ -24,6 +26,8 @@ from service.train.fit import train_round
 from service.train.round import read_round, write_outcome
 
 BEAT_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 def work(niceness: int) -> None:
@@ -39,7 +43,9 @@ def work(niceness: int) -> None:
     _say(answers, {"ready": True})
     meter = _Meter()
     while True:
-        _one_round(Path(json.loads(asked.get())["round"]), answers, meter)
+        request = json.loads(asked.get())
+        with structlog.contextvars.bound_contextvars(**request.get("ids", {})):
+            _one_round(Path(request["round"]), answers, meter)
 
 
 def _one_round(directory: Path, answers: TextIO, meter: "_Meter") -> None:
@@ -48,7 +54,8 @@ def _one_round(directory: Path, answers: TextIO, meter: "_Meter") -> None:
         write_outcome(directory, replace(outcome, cpu_seconds=meter.spent()))
     except RoundFailedError as error:
         _say(answers, {"failed": str(directory), "cause": error.cause, "message": str(error)})
-    except Exception as error:  # noqa: BLE001 - whatever a round raises, the worker lives on and tells
+    except Exception as error:  # whatever a round raises, the worker lives on and tells
+        log.exception("a round raised what nobody foresaw")  # of the user's own network, only this says where
         _say(answers, {"failed": str(directory), "cause": "error", "message": f"{type(error).__name__}: {error}"})
     else:
         _say(answers, {"done": str(directory)})

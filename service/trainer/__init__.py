@@ -19,6 +19,7 @@ from service.ingest.connect import open_sink, open_source
 from service.ingest.dead_letters import DeadLetters
 from service.learner.admission import require_model
 from service.learner.learner import Learner
+from service.learner.portfolio import recipes_of
 from service.logs import configure_logs
 from service.metrics import TrainerObserver
 from service.observer import Observer
@@ -27,6 +28,7 @@ from service.settings import Settings
 from service.store.files import make_folder
 from service.store.lease import Lease
 from service.store.lease_keeper import LeaseKeeper
+from service.tracing.trainer import trainer_parts
 from service.train.supervisor import TrainingWorker
 from service.trainer.given import publish_given_weights
 from service.trainer.grace import bounded_stop
@@ -64,13 +66,18 @@ def train(settings: Settings, *, standby: bool = True) -> None:
     """
     require_schema(settings)
     configure_logs(settings.log)
-    observer = TrainerObserver(settings.task, decisions=DECISION_REASONS, drift=watched(settings.schema_))
+    metrics = TrainerObserver(
+        settings.task, decisions=DECISION_REASONS, drift=watched(settings.schema_), members=recipes_of(settings)
+    )
     readiness = Readiness()
+    metrics.watch_readiness(readiness)
+    parts = trainer_parts(settings, metrics)
     with stop_signals() as stop, bounded_stop(stop, settings.trainer.grace_seconds), ExitStack() as cleanup:
-        probes = ProbeServer(settings.trainer.host, settings.trainer.port, observer.registry, readiness)
+        probes = ProbeServer(settings.trainer.host, settings.trainer.port, metrics.registry, readiness)
+        cleanup.callback(parts.close)
         cleanup.callback(probes.stop)
         probes.start()
-        learn(settings, observer, stop, readiness, standby=standby)
+        learn(settings, parts.observer, stop, readiness, standby=standby)
 
 
 def learn(
@@ -88,7 +95,7 @@ def learn(
     with ExitStack() as cleanup:
         cleanup.callback(_let_go, lease)
         keeper = cleanup.enter_context(LeaseKeeper(lease))
-        worker = TrainingWorker(settings.train.worker, observer, settings.train.model.module)
+        worker = TrainingWorker(settings.train.worker, observer, settings.train.model.module, settings.log)
         cleanup.callback(worker.stop)
         worker.start()
         source, sink = open_source(settings), open_sink(settings)

@@ -76,11 +76,15 @@ class Intake:
     """One thread's way from the source to the learner.
 
     ``problem`` says in one line why nothing comes in, None while all is well. Records that did not fit are kept until
-    ``take_refused``.
+    ``take_refused``, and counted by reason in ``refused_counts``. ``read_seconds`` and ``arrived_seconds`` are the Unix
+    times at which the source last answered, and last had records; None before that.
     """
 
     def __init__(self, settings: Source, source: EventSource, learner: Learner, observer: Observer) -> None:
         self.problem: str | None = "not connected yet"
+        self.refused_counts: Counter[str] = Counter()
+        self.read_seconds: float | None = None
+        self.arrived_seconds: float | None = None
         self._refused: list[Refused] = []
         self._settings = settings
         self._source = source
@@ -114,7 +118,9 @@ class Intake:
         self._learner.topics = self._source.topics()
         for batch in batches:
             self._take(batch)
-        self._report()
+        self.read_seconds = time.time()
+        self.arrived_seconds = self.read_seconds if batches else self.arrived_seconds
+        self._report(self.read_seconds)
         if sum(map(len, batches)) >= FULL_SHARE * most:
             return 0.0
         return max(begun + TURN_SECONDS - time.perf_counter(), 0.0)
@@ -151,9 +157,9 @@ class Intake:
             self._refused.append(only_refused(batch, refusals))
             for reason, events in Counter(refusal.reason for refusal in refusals).items():
                 self._observer.refused(reason, events)
+                self.refused_counts[reason] += events
 
-    def _report(self) -> None:
-        now = time.time()
+    def _report(self, now: float) -> None:
         for (topic, partition), events in self._source.lag().items():
             self._observer.consumed(topic, partition, 0)  # so that a partition counts from the start
             self._observer.lagged(topic, partition, events)

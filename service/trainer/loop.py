@@ -19,6 +19,7 @@ from service.records import Partition
 from service.settings import Settings
 from service.store.lease_keeper import LeaseKeeper
 from service.trainer.breaker import Breaker
+from service.trainer.bulletin import Bulletin
 from service.trainer.intake import Intake, Refused, total_weight
 from service.trainer.promotion import Promotion
 from service.trainer.publisher import Publisher
@@ -70,6 +71,8 @@ class TrainerLoop:
         self._save_at = self._report_at = 0.0
         self._troubles: dict[str, str] = {}
         self._evictions = Evictions(learner.counts["evicted_unlearnt"])
+        self._bulletin = Bulletin(settings, learner, self._intake)
+        self._saved_seconds: float | None = None
 
     @property
     def problem(self) -> str | None:
@@ -196,7 +199,7 @@ class TrainerLoop:
             return
         if self._well(STATE):
             self._breaker.reset()  # what could not be written before can be now
-        self._saved_at = now_at
+        self._saved_at, self._saved_seconds = now_at, time.time()
         try:
             self._source.commit(now_at[0])
         except SourceUnavailableError as error:
@@ -213,11 +216,15 @@ class TrainerLoop:
         drift = learner.drift_monitor.scores()
         for (feature, kind), score in drift.items():
             observer.drifted(feature, kind, score)
+        observer.mixed(learner.portfolio.by_name())
         champion = learner.roles.champion.checkpoint_id if learner.roles.champion else None
-        status = status_of(
-            self._settings, learner, self._source.lag(), drift, problem=self.problem, paused=self._paused
-        )
-        task = self._scribe.submit(self._publisher.report, status, champion)
+        if learner.roles.champion is not None and learner.roles.champion.reference.until_ms is not None:
+            observer.compared_with(learner.roles.champion.reference.until_ms / 1_000)
+        lag = self._source.lag()
+        course = self._bulletin.note(time.monotonic(), lag)
+        status = status_of(self._settings, learner, lag, drift, problem=self.problem, paused=self._paused)
+        status |= self._bulletin.status(self._runner.worker, self._promotion.stage, self._saved_seconds)
+        task = self._scribe.submit(self._publisher.report, status, champion, course)
         self._reporting = (task, self._promotion.publications)
 
     def _reported(self, reporting: Future[Standing | None], publications: int) -> None:

@@ -1,8 +1,11 @@
 """A round's way through the trainer: due -> training -> judged -> (publishing ->) adopted, or rejected, or failed."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -69,6 +72,7 @@ class Promotion:
         self._trainer = ThreadPoolExecutor(1, thread_name_prefix="round")
         self._training: Future[Outcome] | None = None
         self._publishing: Publication | None = None
+        self._context = copy_context()
         self.publications = 0
         self._breaker = breaker
 
@@ -87,6 +91,11 @@ class Promotion:
         """Whether no round is in flight."""
         return self._training is None and self._publishing is None
 
+    @property
+    def stage(self) -> str | None:
+        """What the round in flight is at: ``training`` or ``publishing``; None without one."""
+        return "publishing" if self._publishing is not None else "training" if self._training is not None else None
+
     def advance(self, now: float, *, may_begin: bool, overruled: bool = False) -> None:
         """Take note of what has ended, and begin a round if one is due; ``now`` is of the steady clock.
 
@@ -101,22 +110,28 @@ class Promotion:
             tell_suspicion(turn)
             self._write(suspicion_entry(turn))
         if self._training is not None and self._training.done():
-            self._judge(self._training, overruled=overruled)
+            self._in_context(self._judge, self._training, overruled)
         if self._publishing is not None and self._publishing.task.done():
-            self._adopt(self._publishing)
+            self._in_context(self._adopt, self._publishing)
         if self.idle and may_begin and self._breaker.lets(now):
             reason = self._learner.due(now)
             if reason is not None:
-                self._training = self._trainer.submit(self._runner.run, self._learner.begin_round(reason, now))
+                given = self._learner.begin_round(reason, now)
+                self._context = _context_of(given, self._observer)
+                self._training = self._trainer.submit(self._context.copy().run, self._runner.run, given)
 
     def finish(self) -> None:
         """Wait for the round in flight, whose worker was stopped, and for a publication: half of one helps nobody."""
         self._trainer.shutdown(wait=True)
         if self._publishing is not None:
             self._publishing.task.exception()
-            self._adopt(self._publishing)
+            self._in_context(self._adopt, self._publishing)
 
-    def _judge(self, training: Future[Outcome], *, overruled: bool) -> None:
+    def _in_context(self, work: Callable[..., None], *given: object) -> None:
+        """Do something about the round in flight: log lines that come of it carry its ids."""
+        self._context.copy().run(work, *given)
+
+    def _judge(self, training: Future[Outcome], overruled: bool) -> None:  # noqa: FBT001 - handed through
         self._training = None
         learner, given, events = self._learner, self._learner.in_flight, self._learner.in_flight_events
         began = time.perf_counter()
@@ -150,7 +165,8 @@ class Promotion:
         refused = self._intake.take_refused()
         state = state_of(self._learner, (candidate, checkpoint_id))
         keep = [one for one in self._learner.roles.ids().values() if one is not None]
-        task = self._scribe.submit(self._publisher.publish, candidate, checkpoint_id, state, refused, keep)
+        publish = partial(self._publisher.publish, candidate, checkpoint_id, state, refused, keep)
+        task = self._scribe.submit(copy_context().run, publish)
         self._publishing = Publication(task, candidate, checkpoint_id, refused, outcome, events)
 
     def _adopt(self, given: Publication) -> None:
@@ -176,6 +192,7 @@ class Promotion:
         if how is not None:
             self._learner.outcomes[how] += 1
             self._observer.round_ended(how)
+        self._observer.round_over(given.number, how or decision.reason, checkpoint_id)
         means = self._learner.prequential.means()
         tell(decision, given, checkpoint_id, means)
         entry = decision_entry(decision, given, outcome, checkpoint_id, means)
@@ -185,6 +202,7 @@ class Promotion:
         """Count a failed round, and pause before the next: whatever broke it needs time, and a person."""
         self._learner.outcomes["failed"] += 1
         self._observer.round_ended("failed")
+        self._observer.round_over(given.number, "failed", cause=cause)
         pause = self._breaker.failed(time.monotonic(), problem)
         log.warning("round failed; the champion stays", round=given.number, problem=problem, next_try_seconds=pause)
         self._write(failure_entry(given, cause, problem) | {"trigger_detail": self._learner.triggers.sentence})
@@ -198,4 +216,12 @@ class Promotion:
             except StoreUnavailableError as error:
                 log.warning("decision could not be written down", problem=str(error))
 
-        self._scribe.submit(append)
+        self._scribe.submit(copy_context().run, append)
+
+
+def _context_of(given: Round, observer: Observer) -> Context:
+    """Return the context of a round: what logs in it carries the round's number, and the ids of its trace."""
+    context = copy_context()
+    context.run(structlog.contextvars.bind_contextvars, round=given.number)
+    context.run(observer.round_began, given.number, given.trigger, given.parent)
+    return context

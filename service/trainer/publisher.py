@@ -21,6 +21,7 @@ from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.clock import utc_text
+from service.store.course import Course, write_course
 from service.store.fingerprint import (
     difference,
     model_fingerprint,
@@ -155,14 +156,16 @@ class Publisher:
         """Append a decision to the journal."""
         self._journal.append(entry)
 
-    def report(self, status: Mapping[str, Any], champion: str | None) -> Standing | None:
-        """Write the trainer's status for servers.
+    def report(self, status: Mapping[str, Any], champion: str | None, course: Course | None = None) -> Standing | None:
+        """Write the trainer's status for servers, and the course of the scores if there is news in it.
 
         Returns the checkpoint that an operator has promoted meanwhile, None if ``champion`` still stands.
         """
         pin, _ = find_pin(self._settings.store.path)
         # Learning goes on whatever is pinned; the champion is what would serve were nothing pinned.
         write_status(self._settings.store.path, {**status, "pinned": asdict(pin) if pin else None})
+        if course is not None:
+            write_course(self._settings.store.path, course)
         pointer = self.checkpoints.latest()
         if pointer is None or pointer.by == GATE or pointer.id == champion:
             return None

@@ -48,6 +48,7 @@ def decision_entry(
         "event": "decision",
         "at": utc_text(time.time()),
         **decision_fields(decision, given, outcome, checkpoint_id, means),
+        "meaning": REASONS[decision.reason],
         "training_seconds": outcome.seconds,
     }
 
@@ -59,13 +60,14 @@ def failure_entry(given: Round, cause: str, message: str) -> dict[str, object]:
 
 def suspicion_entry(turn: Mapping[str, Any]) -> dict[str, object]:
     """Return the journal's entry about a turn that a suspicion took."""
-    return {"event": "suspicion", "at": utc_text(time.time()), **turn}
+    return {"event": "suspicion", "at": utc_text(time.time()), "meaning": TURNS[turn["what"]], **turn}
 
 
 def alarm_entry(alarm: Alarm) -> dict[str, object]:
     """Return the journal's entry about a drift that was found; ``accepted`` events had come by then."""
     told = asdict(alarm)
-    return {"event": "drift", "at": utc_text(time.time()), "accepted": told.pop("event"), **told}
+    meaning = MEANINGS[alarm.kind]
+    return {"event": "drift", "at": utc_text(time.time()), "accepted": told.pop("event"), "meaning": meaning, **told}
 
 
 def tell_alarm(alarm: Alarm) -> None:

@@ -15,18 +15,21 @@ FAILED = "failed.txt"
 
 
 class RoundRunner:
-    """Runs one round at a time under ``path``; keeps the newest directories, those of failed rounds longest."""
+    """Runs one round at a time under ``path``, in the ``worker``.
+
+    Keeps the newest directories, those of failed rounds longest.
+    """
 
     def __init__(self, path: Path, settings: Worker, worker: TrainingWorker, observer: Observer) -> None:
+        self.worker = worker
         self._path = path
         self._settings = settings
-        self._worker = worker
         self._observer = observer
 
     @property
     def problem(self) -> str | None:
         """Why no round can be trained now, None if one can."""
-        return None if self._worker.ready else "the training worker is starting"
+        return None if self.worker.ready else "the training worker is starting"
 
     def run(self, given: Round) -> Outcome:
         """Train a round; raises RoundFailedError, with the round's directory kept."""
@@ -36,7 +39,7 @@ class RoundRunner:
             shutil.rmtree(directory, ignore_errors=True)
             write_round(directory, given)
             self._observer.phase_ended("prepare", time.perf_counter() - began)
-            outcome = self._worker.run(directory)
+            outcome = self.worker.run(directory)
         except OSError as error:
             raise RoundFailedError(f"{directory}: the round cannot be written: {error.strerror}", "error") from None
         except RoundFailedError as error:

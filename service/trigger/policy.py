@@ -66,7 +66,7 @@ def _doublings(rounds: int, patience: int | None) -> int:
 
 
 def _enough_events(settings: Trigger, signals: Signals) -> Call | None:
-    if signals.new_events < _spaced_events(settings, signals):
+    if signals.new_events < spaced_events(settings, signals):
         return None
     sentence = f"{signals.new_events:,} new events (trigger.every_events: {settings.every_events:,})"
     return Call("first_events" if signals.first else "new_events", sentence + _because(settings, signals))
@@ -145,15 +145,15 @@ POLICIES: tuple[Policy, ...] = (
 """The first that calls gives the reason."""
 
 
-def _spaced_events(settings: Trigger, signals: Signals) -> float:
-    """Return how many new events are enough; never more, for a back-off, than the window can hold."""
+def spaced_events(settings: Trigger, signals: Signals) -> float:
+    """Return how many new events are enough for a round; never more, for a back-off, than the window can hold."""
     wider = min(settings.every_events * spacing(settings, signals), signals.window_events)
     return max(wider, settings.every_events)
 
 
 def _enough_to_be_early(settings: Trigger, signals: Signals) -> bool:
     least = max(settings.early_events, settings.min_events) * spacing(settings, signals)
-    return signals.new_events >= min(least, _spaced_events(settings, signals))
+    return signals.new_events >= min(least, spaced_events(settings, signals))
 
 
 def _because(settings: Trigger, signals: Signals) -> str:

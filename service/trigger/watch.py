@@ -10,7 +10,7 @@ from service.trigger.backoff import Backoff
 from service.trigger.costs import Costs
 from service.trigger.decline import Decline
 from service.trigger.freshness import Freshness
-from service.trigger.policy import Call, held, spacing, wanted
+from service.trigger.policy import Call, held, spaced_events, spacing, wanted
 from service.trigger.signals import Signals
 
 
@@ -153,6 +153,7 @@ class Watch:
             "last": self.sentence or None,
             "held": self.held,
             "spacing": spacing(self.settings, signals),
+            "enough_events": int(spaced_events(self.settings, signals)),
             "rejected_in_a_row": signals.rejected_rounds,
             "unserved_seconds": round(signals.unserved_seconds, 3),
             "round_seconds": round(signals.round_seconds, 3),

@@ -188,6 +188,13 @@ class Service:
                 process.wait()
 
 
+def close_and_tell(service: Service) -> None:
+    """End a service and write its logs out, which are shown when the test failed."""
+    service.close()
+    for log in sorted(service.folder.glob("*.log")):
+        sys.stdout.write(f"--- {log.name}\n{log.read_text()[-4_000:]}\n")
+
+
 MakeService = Callable[..., Service]
 Figure = Callable[[str], None]
 
@@ -229,6 +236,4 @@ def make_service(tmp_path: Path) -> Iterator[MakeService]:
 
     yield make
     for service in made:
-        service.close()
-        for log in sorted(service.folder.glob("*.log")):
-            sys.stdout.write(f"--- {log.name}\n{log.read_text()[-4_000:]}\n")
+        close_and_tell(service)

@@ -186,7 +186,8 @@ def test_the_clock_jumps_back(make_service: MakeService, nursery: Nursery) -> No
         eventually(lambda: store.latest() is not None, "a first checkpoint")
         standby = service.start("train", "--set", f"trainer.port={free_port()}")
         until = store.manifest(store.latest().id).trained_until
-        clock.write_text("-86400")
+        (service.folder / "yesterday").write_text("-86400")
+        (service.folder / "yesterday").replace(clock)
         published = len(store.entries())
         eventually(lambda: len(store.entries()) > published + 2, "publishing to go on")
         assert trainer.poll() is None

@@ -1,15 +1,19 @@
-"""A real Prometheus scrapes trainer and server, and finds every metric that the contract names."""
+"""A real Prometheus scrapes trainer and server; contract, conventions and dashboards are held against what it finds."""
 
+import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
-from tests.acceptance.conftest import MakeService, Service, eventually, free_port
+from dashboards.every import EVERY
+from dashboards.frame import as_plain
+from tests.acceptance.conftest import Service, close_and_tell, eventually, free_port
 from tests.acceptance.streams import events
 
 TRAINER = (
@@ -57,65 +61,186 @@ def needed(program: str) -> str:
     return path
 
 
-@pytest.fixture
-def running(make_service: MakeService) -> Service:
-    """Return a service that has learnt, refused and answered."""
-    service = make_service()
-    service.start("run")
-    service.await_ready(trainer=True)
-    service.send("good", events(1_200), "--rate", "2000")
-    service.send("bad", [{"a": "text", "b": 1.0, "label": "yes"}])
-    service.await_ready()
-    assert service.predict(a=1.0, b=1.0).status_code == 200
-    eventually(lambda: service.metric("freshet_dead_letters_total") == 1, "the dead letter to be written")
-    return service
+class Monitored(NamedTuple):
+    """A service, and a client of the Prometheus that scrapes it."""
+
+    service: Service
+    prometheus: httpx.Client
+
+    def ask(self, path: str, **parameters: str) -> dict[str, Any] | None:
+        """Return what Prometheus' API answers, None while nobody does."""
+        try:
+            answer: dict[str, Any] = self.prometheus.get(f"/api/v1/{path}", params=parameters).json()
+        except httpx.TransportError:
+            return None
+        return answer
+
+    def found(self, expr: str) -> list[dict[str, Any]]:
+        """Return an expression's series now; fails where Prometheus reports an error or a doubt."""
+        answer = self.ask("query", query=expr)
+        assert answer is not None
+        assert answer["status"] == "success", (expr, answer)
+        assert not answer.get("warnings"), (expr, answer)
+        assert not answer.get("infos"), (expr, answer)
+        data = answer["data"]
+        return list(data["result"]) if data["resultType"] == "vector" else [{"metric": {}, "value": data["result"]}]
 
 
-@pytest.fixture
-def prometheus(running: Service, tmp_path: Path) -> Iterator[str]:
-    """Start Prometheus on both targets and yield its address."""
-    port = free_port()
-    config = tmp_path / "prometheus.yml"
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+    """Yield a service that has learnt, refused and answered while Prometheus looked on."""
+    program = needed("prometheus")
+    folder = tmp_path_factory.mktemp("monitored")
+    service, port = Service(folder), free_port()
+    config = folder / "prometheus.yml"
     config.write_text(
         "global: {scrape_interval: 1s}\n"
         "scrape_configs:\n"
-        f"- {{job_name: trainer, static_configs: [{{targets: ['127.0.0.1:{running.trainer_port}']}}]}}\n"
-        f"- {{job_name: server, static_configs: [{{targets: ['127.0.0.1:{running.server_port}']}}]}}\n"
+        f"- {{job_name: trainer, static_configs: [{{targets: ['127.0.0.1:{service.trainer_port}']}}]}}\n"
+        f"- {{job_name: server, static_configs: [{{targets: ['127.0.0.1:{service.server_port}']}}]}}\n"
     )
     command = [
-        needed("prometheus"),
+        program,
         f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
+    with (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        try:
+            yield _at_work(Monitored(service, client))
+        finally:
+            process.terminate()
+            close_and_tell(service)
 
 
-def test_prometheus_finds_every_name(running: Service, prometheus: str) -> None:
+def _at_work(monitored: Monitored) -> Monitored:
+    """Let it do everything once, each thing after a scrape that has seen that it was not done yet."""
+    service = monitored.service
+    service.start("run")
+    service.await_ready(trainer=True)
+    eventually(lambda: monitored.ask("query", query="up") is not None, "Prometheus")
+    eventually(lambda: len(monitored.found("up == 1")) == 2, "a scrape of both")
+    service.send("first", events(400), "--rate", "2000")
+    service.await_ready()
+    service.send("more", [*events(1_200), {"a": "text", "b": 1.0, "label": "yes"}], "--rate", "1000")
+    assert service.predict(a=1.0, b=1.0).status_code == 200
+    assert service.predict(a="text").status_code == 422
+    eventually(lambda: service.metric("freshet_dead_letters_total") == 1, "the dead letter to be written")
+    return monitored
+
+
+def test_prometheus_finds_every_name(monitored: Monitored) -> None:
     """Both targets are up, and each exports what is its own, and what it refused."""
 
     def names(job: str) -> set[str]:
-        try:
-            answer = httpx.get(f"{prometheus}/api/v1/label/__name__/values", params={"match[]": f'{{job="{job}"}}'})
-            return set(answer.json()["data"]) if answer.status_code == 200 else set()
-        except httpx.TransportError:
-            return set()
+        answer = monitored.ask("label/__name__/values", **{"match[]": f'{{job="{job}"}}'})
+        return set(answer["data"]) if answer else set()
 
     eventually(lambda: names("trainer") >= set(TRAINER), "every metric of the trainer", 60)
     eventually(lambda: names("server") >= set(SERVER), "every metric of the server", 60)
     assert names("server") & set(TRAINER) == BOTH
-    assert running.metric("freshet_events_consumed_total") == 1_201
+    assert monitored.service.metric("freshet_events_consumed_total") == 1_601
 
 
-def test_promtool_finds_nothing_to_mend(running: Service) -> None:
+def test_promtool_finds_nothing_to_mend(monitored: Monitored) -> None:
     """Names, units and help texts follow the conventions."""
     promtool = needed("promtool")
     for trainer in (True, False):
-        answer = running.get("/metrics", trainer=trainer)
+        answer = monitored.service.get("/metrics", trainer=trainer)
         assert answer is not None
         checked = subprocess.run(
             [promtool, "check", "metrics"], input=answer.text, capture_output=True, text=True, check=False
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+WITHOUT_A_NUMBER = {
+    "Missing values",  # nothing may be missing
+    "New categories",  # there are no categories
+    "Shadow's agreement",  # there is no shadow
+    "Shadow's difference",
+    "Shadow's gaps",
+    "Forgetting",  # there are too few rounds for a look at memory
+    "Drift of predictions",  # and of a champion's first ones perhaps too few
+}
+OPTIONAL = {"measure"}
+"""A label that a legend names and only a regression's series have."""
+
+
+def asked(expr: str, *, instance: str = ".*") -> str:
+    """Return an expression as Grafana sends it, with everything chosen."""
+    expr = expr.replace("$__rate_interval", "5m").replace("$__range", "5m").replace("$instance", instance)
+    return re.sub(r"\$(model|feature)", ".*", expr)
+
+
+def panels() -> list[tuple[str, str, str]]:
+    """Return panel, expression and legend of every query of every dashboard."""
+    return [
+        (panel["title"], target["expr"], target["legendFormat"])
+        for make in EVERY.values()
+        for panel in as_plain(make())["panels"]
+        for target in panel.get("targets", [])
+    ]
+
+
+def test_every_panel_shows_what_happened(monitored: Monitored) -> None:
+    """Series without an error, their legends' labels among them, and numbers wherever there is one to show."""
+    for title, expr, legend in panels():
+
+        def numbers(title: str = title, expr: str = expr) -> list[dict[str, Any]] | None:
+            series = monitored.found(asked(expr))
+            is_shown = any(not math.isnan(float(one["value"][1])) for one in series)
+            return series if series and (is_shown or title in WITHOUT_A_NUMBER) else None
+
+        for one in eventually(numbers, f"a number in {title}: {expr}", 30):
+            labels = set(re.findall(r"{{(\w+)}}", legend)) - OPTIONAL
+            assert labels <= one["metric"].keys() or title in WITHOUT_A_NUMBER, (title, legend, one["metric"])
+
+
+def test_panels_say_what_the_metrics_say(monitored: Monitored) -> None:
+    """The refused event by its reason, the failed request by its status, the models by their roles."""
+    queries = {title: (asked(expr), legend) for title, expr, legend in panels()}
+
+    def shows(title: str, expected: dict[str, float] | set[str]) -> None:
+        expr, legend = queries[title]
+        label = "".join(re.findall(r"{{(\w+)}}", legend)[:1])
+
+        def is_shown() -> bool:
+            found = {one["metric"].get(label, legend): float(one["value"][1]) for one in monitored.found(expr)}
+            return (found if isinstance(expected, dict) else found.keys()) == expected
+
+        eventually(is_shown, f"{title} to show {expected}", 30)
+
+    shows("Refused events by reason", {"wrong_type"})
+    shows("Failed requests by status", {"422"})
+    shows("Requests by route", {"/v1/predict"})
+    shows("How right each model is on new events", {"champion", "challenger", "previous", "frozen"})
+    shows("Trainers that learn", {"ready": 1})
+    shows("Servers that answer", {"ready": 1})
+    shows("Learning", {"learning": 0})
+    shows("Processes that went silent", {"silent": 0})
+    shows("Checkpoint by server", {monitored.service.predict(a=1.0, b=1.0).json()["checkpoint"]["id"]})
+
+
+def test_nothing_errs_before_there_is_anything_to_show(monitored: Monitored) -> None:
+    """Where no process has been scraped yet a panel has no series, or some that say so: at 0, or without a number."""
+    for title, expr, _ in panels():
+        for one in monitored.found(asked(expr, instance="nowhere")):
+            assert float(one["value"][1]) == 0 or math.isnan(float(one["value"][1])), (title, one)
+
+
+def test_annotations_are_where_it_happened(monitored: Monitored) -> None:
+    """A promotion at the time that its checkpoint was made, in milliseconds, by its id; alarms are asked for, too."""
+    for make in EVERY.values():
+        for note in as_plain(make())["annotations"].get("list", []):
+            found = monitored.found(asked(note["expr"]))
+            if note["useValueForTime"]:
+                (one,) = found
+                made = monitored.found(
+                    f"freshet_checkpoint_timestamp_seconds * on (instance) group_left (id) "
+                    f'freshet_checkpoint_info{{id="{one["metric"]["id"]}"}}'
+                )
+                assert float(one["value"][1]) == pytest.approx(1_000 * float(made[0]["value"][1]))

@@ -206,9 +206,11 @@ def test_a_source_that_was_not_polled_for_long_joins_again(kafka: Broker, monkey
 
 READER = """
     import sys
+    import structlog
     from service.errors import SourceUnavailableError
     from service.ingest.connect import open_source
     from service.settings import Settings
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     source = open_source(Settings.model_validate_json(sys.argv[1]))
     while True:
         try:
@@ -228,7 +230,7 @@ def test_a_process_paused_longer_than_its_session_goes_on(kafka: Broker) -> None
         assert reader.stdout is not None
         try:
             send(kind, b"0", b"1")
-            seen = [int(offset) for _ in range(1) for offset in next(reader.stdout).split()]
+            seen: list[int] = []
             while len(seen) < 2:
                 seen += map(int, next(reader.stdout).split())
             reader.send_signal(signal.SIGSTOP)

@@ -16,6 +16,7 @@ from service.observer import Observer
 from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
+from service.store.course import read_course
 from service.store.journal import Journal
 from service.store.lease import LOCK
 from service.store.status import read_status
@@ -145,6 +146,26 @@ def learnt(running: Running) -> Running:
     running.await_accepted(400)
     eventually(running.serving, "a first checkpoint")
     return running
+
+
+def test_the_course_of_the_scores_survives_a_restart(make: Make) -> None:
+    """What a trainer adds to the store follows on what the one before it has left there."""
+    running = learnt(make())
+    running.send(events(100, seed=1))
+    eventually(lambda: len(read_course(running.store.path)), "a first point")
+    running.stop()
+    before = read_course(running.store.path)
+    running.start()
+    running.send(events(100, seed=2))
+    running.await_accepted(600)
+    eventually(lambda: len(read_course(running.store.path)) > len(before), "another point")
+    after = read_course(running.store.path)
+    assert after.at_ms[: len(before)] == before.at_ms
+    assert after.champion[: len(before)] == before.champion
+    assert after.events == sorted(after.events)
+    status = read_status(running.store.path) or {}
+    assert status["worker"]["restarts"] == {"crash": 0, "hang": 0, "deadline": 0}
+    assert status["prequential_events"] == min(after.events[-1], 300)
 
 
 def test_an_operators_promotion_is_taken_over_while_it_runs(make: Make) -> None:

@@ -1,5 +1,6 @@
 """The real worker process: trains, survives what a round raises, and is replaced when it dies or hangs."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
 from service.errors import RoundFailedError
 from service.observer import Observer
-from service.settings import Worker
+from service.settings import Log, Worker
 from service.train.fit import train_round
 from service.train.round import Round, read_outcome, write_round
 from service.train.supervisor import TrainingWorker
@@ -87,6 +89,19 @@ def test_a_round_that_fails_leaves_the_worker_alive(worker: TrainingWorker, rest
     assert worker.run(tmp_path / "2").trained
     assert worker.pid == pid
     assert restarts.causes == []
+
+
+def test_what_the_worker_logs_carries_the_ids_of_its_round(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A line of JSON with whatever is bound where the round was asked for, and with the traceback."""
+    worker = TrainingWorker(Worker(niceness=0), Observer(), log=Log(format="json"))
+    worker.start()  # here, so that its standard error is the one that is looked at
+    with structlog.contextvars.bound_contextvars(round=7, trace_id="abc"), pytest.raises(RoundFailedError):
+        worker.run(tmp_path / "absent")
+    worker.stop()
+    told = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert told["event"] == "a round raised what nobody foresaw"
+    assert (told["round"], told["trace_id"]) == (7, "abc")
+    assert "read_round" in told["exception"]
 
 
 def test_a_killed_worker_is_replaced(worker: TrainingWorker, restarts: Restarts, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ COMMANDS = {
     "ledger",
     "dlq list",
     "dlq replay",
+    "topics create",
 }
 FILE_OF_COMMAND = {"send": ["a.csv"], "pretrain": ["a.csv"], "replay": ["a.csv"]}
 WITH_ID = ("checkpoints show", "checkpoints promote", "checkpoints pin")

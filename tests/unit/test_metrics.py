@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from service.metrics import PrometheusObserver, ServerObserver, TrainerObserver
 from service.records import REFUSAL_REASONS
 
 DECISIONS = [("promote", "better"), ("reject", "worse_recent")]
-BOTH = {"freshet_events_rejected": "counter", "freshet_dead_letters": "counter"}
+BOTH = {"freshet_events_rejected": "counter", "freshet_dead_letters": "counter", "freshet_ready": "gauge"}
 TRAINER = BOTH | {
     "freshet_events_consumed": "counter",
     "freshet_snapshot_duration_seconds": "histogram",
@@ -56,6 +57,8 @@ BEYOND_THE_CONTRACT = {
     "freshet_training_cpu_seconds": "counter",
     "freshet_unserved_age_seconds": "gauge",
     "freshet_round_spacing_ratio": "gauge",
+    "freshet_drift_reference_timestamp_seconds": "gauge",
+    "freshet_portfolio_share_ratio": "gauge",
 }
 
 SERVER_BEYOND_THE_CONTRACT = {
@@ -79,7 +82,7 @@ def value(observer: PrometheusObserver, name: str, **labels: str) -> float | Non
 
 def trainer() -> TrainerObserver:
     """Return a trainer's observer."""
-    return TrainerObserver("binary", decisions=DECISIONS, drift=[("age", "psi")])
+    return TrainerObserver("binary", decisions=DECISIONS, drift=[("age", "psi")], members=["network-200", "ridge-500"])
 
 
 def test_the_trainer_exports_its_own_names() -> None:
@@ -166,6 +169,8 @@ def test_a_loss_without_events_is_not_zero() -> None:
         ("freshet_training_loss", {}),
         ("freshet_heldout_loss", {"slice": "recent", "role": "champion"}),
         ("freshet_drift_score", {"feature": "age", "kind": "psi"}),
+        ("freshet_drift_reference_timestamp_seconds", {}),
+        ("freshet_portfolio_share_ratio", {"member": "ridge-500"}),
     ):
         found = value(observer, name, **labels)
         assert found is not None
@@ -185,6 +190,7 @@ def call_every_hook(observer: PrometheusObserver) -> None:
     observer.held(10, 20, 30)
     observer.prequential("champion", 0.5, 0.1)
     observer.drifted("age", "psi", 0.3)
+    observer.compared_with(1_700_000_100.5)
     observer.alarmed("data", "age", 0.3, 700)
     observer.triggered("new_events")
     observer.charged(0.75)
@@ -192,6 +198,7 @@ def call_every_hook(observer: PrometheusObserver) -> None:
     observer.phase_ended("train", 1.5)
     observer.trained(0.4)
     observer.validated("recent", "challenger", 0.6)
+    observer.mixed({"network-200": 0.75, "ridge-500": 0.25})
     observer.decided("promote", "better")
     observer.round_ended("promoted")
     observer.worker_restarted("hang")
@@ -225,6 +232,9 @@ def test_the_trainers_hooks_arrive_in_its_metrics() -> None:
     assert value(observer, "freshet_poll_gap_seconds_bucket", le="0.01") == 0
     assert [value(observer, f"freshet_{kind}_events") for kind in ("window", "replay", "heldout")] == [10, 20, 30]
     assert value(observer, "freshet_drift_score", feature="age", kind="psi") == 0.3
+    assert value(observer, "freshet_drift_reference_timestamp_seconds") == 1_700_000_100.5
+    shares = [value(observer, "freshet_portfolio_share_ratio", member=name) for name in ("network-200", "ridge-500")]
+    assert shares == [0.75, 0.25]
     alarms = [value(observer, "freshet_drift_alarms_total", kind=kind) for kind in ("data", "prediction", "concept")]
     assert alarms == [1, 0, 0]
     assert value(observer, "freshet_triggers_total", reason="new_events") == 1
@@ -319,3 +329,17 @@ def test_a_suspicion_shows_until_it_ends() -> None:
     observer.speculating(active=True)
     assert value(observer, "freshet_learning_speculative") == 1
     assert value(observer, "freshet_suspicion_turns_total", what="entered") == 1
+
+
+@pytest.mark.parametrize(("make", "role"), [(trainer, "trainer"), (ServerObserver, "server")])
+def test_readiness_is_asked_at_each_scrape(make: Callable[[], PrometheusObserver], role: str) -> None:
+    """0 until somebody can say, then what `/readyz` says at that moment; the label tells trainers from servers."""
+    observer = make()
+    assert value(observer, "freshet_ready", role=role) == 0
+    reason: list[str | None] = ["no checkpoint yet", None, "the broker is away"]
+    observer.watch_readiness(lambda: reason[0])
+    shown = []
+    while reason:
+        shown.append(value(observer, "freshet_ready", role=role))
+        reason.pop(0)
+    assert shown == [0, 1, 0]

@@ -49,6 +49,16 @@ def test_it_survives_json() -> None:
     assert Reference.from_json(reference.to_json()).psi(shifted) == reference.psi(shifted)
 
 
+@pytest.mark.parametrize("until", [1_700_000_000_123, 0, None])
+def test_its_age_survives_json(until: int | None) -> None:
+    """A trainer that starts again tells the same age of it; of one written before that was kept it tells none."""
+    reference = Reference.of(["a"], np.zeros((5, 1)), until_ms=until)
+    kept = reference.to_json()
+    assert Reference.from_json(kept).until_ms == until
+    del kept["until_ms"]
+    assert Reference.from_json(kept).until_ms is None
+
+
 def test_a_reference_of_before_categories_were_watched_still_gives_scores() -> None:
     """Checkpoints of that time serve on; what is not known of them raises no alarm."""
     old = {"edges": {"a": [-1.0, 0.0, 1.0]}, "shares": {"a": [0.16, 0.34, 0.34, 0.16, 0.0]}}

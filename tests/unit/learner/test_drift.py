@@ -63,3 +63,15 @@ def test_a_promotion_moves_the_reference_to_the_new_champions_training_data() ->
     assert plain_drift(learner.drift_monitor.scores())["psi"]["a"] > 1.0
     promote(learner)
     assert plain_drift(learner.drift_monitor.scores())["psi"]["a"] < 0.1
+
+
+def test_a_reference_is_as_old_as_the_newest_event_it_was_made_of() -> None:
+    """Whatever arrives after that round began."""
+    learner = learner_of(gate={"enabled": False}, window={"events": 500})
+    take_in(learner, separable(600))
+    newest = int(learner.holdings.window().timestamps_ms.max())
+    promote(learner)
+    take_in(learner, separable(700, seed=1_000))
+    champion = learner.roles.champion
+    assert champion is not None
+    assert champion.reference.until_ms == newest

@@ -11,6 +11,7 @@ def test_an_alarm_is_an_entry_with_all_it_says() -> None:
     assert entry == {
         "event": "drift",
         "kind": "data",
+        "meaning": MEANINGS["data"],
         "feature": "amount",
         "score": 0.31,
         "threshold": 0.1,
