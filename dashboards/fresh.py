@@ -19,7 +19,7 @@ def answering(width: int) -> dashboard.Panel:
             "one checkpoint at every server, but for a moment after a promotion.",
             "a server that stays behind is pinned, cannot read the store, or found the newer one damaged: see its "
             "swaps in *Freshet: Serving*, and its log.",
-            runbook=Section.STALE,
+            runbook=Section.BEHIND,
             empty="no checkpoint yet",
         ),
         Query(f"{age} * on (job, instance) group_left (id) {at('freshet_checkpoint_info')}", "{{id}}", instant=True),
@@ -38,7 +38,7 @@ def delays(width: int) -> dashboard.Panel:
             "was served for the first time.",
             "a little above the time between two rounds.",
             "steps up are rounds that the gate rejected, see *Freshet: Learning*; or servers that do not swap.",
-            runbook=Section.STALE,
+            runbook=Section.LATE,
         ),
         Query(quantile(0.5, FRESHNESS), "median"),
         Query(quantile(0.95, FRESHNESS), "95%"),

@@ -75,6 +75,7 @@ def _requests() -> Row:
             "line: nobody asked.",
             "milliseconds for small requests; the 99% steady.",
             "rising with the rate: add servers. Rising alone: larger requests, or a machine that others use as well.",
+            runbook=Section.SLOW,
             empty="no requests",
         ),
         *(
@@ -103,7 +104,7 @@ def _requests() -> Row:
             "0.",
             "422 and 413 are the clients' to mend, 401 and 403 are about tokens, 503 means overload or no checkpoint, "
             "500 is a fault: the log has it, with the request's id.",
-            runbook=Section.SERVER,
+            runbook=Section.FAIL,
             empty="no failures",
         ),
         Query(ever(COUNT_OF_REQUESTS, PROBES, 'status=~"[45].."', label="status", none="no failures"), "{{status}}"),
@@ -115,7 +116,7 @@ def _requests() -> Row:
             "Predictions answered with a 5xx of all. No line: nobody asked.",
             "0%, also during a swap of checkpoints.",
             "see the statuses beside; 503 alone is overload: add servers, or let clients wait as `Retry-After` says.",
-            runbook=Section.SERVER,
+            runbook=Section.FAIL,
             empty="no requests",
         ),
         Query(f"{rate(COUNT_OF_REQUESTS, PREDICTIONS, FAILED)} / {rate(COUNT_OF_REQUESTS, PREDICTIONS)}", "failed"),
@@ -155,12 +156,13 @@ def _checkpoints() -> Row:
             "Checkpoints that servers took over a minute, and tries that came to nothing.",
             "`swapped` alone: as many as promotions, times the servers.",
             "`damaged`: verify the store, `freshet checkpoints verify`. `failed`: the store could not be read.",
-            runbook=Section.STORE,
+            runbook=Section.PASSED_OVER,
         ),
         Query(f"60 * {rate('freshet_swaps_total', by='outcome')}", "{{outcome}}"),
         unit=PER_MINUTE,
         as_bars=True,
         colours={"swapped": GREEN, "damaged": RED, "failed": YELLOW},
+        width=6,
     )
     pinned = timeseries(
         "Pinned servers",
@@ -168,12 +170,27 @@ def _checkpoints() -> Row:
             "How many servers an operator's pin holds at a checkpoint, whatever is promoted.",
             "0, unless you pinned one.",
             "`GET /v1/status` tells who pinned which and why; `DELETE /v1/pin` lets go.",
+            runbook=Section.PINNED,
         ),
         Query(summed("freshet_pinned"), "pinned"),
         unit=COUNT,
         steps=((1, YELLOW),),
+        width=6,
     )
-    return "Checkpoints", [[answering(12), age], [swaps, pinned, delays(8)]]
+    store = timeseries(
+        "Store last reached",
+        Reading(
+            "Time since a process could read or write the store, by process.",
+            "below a few seconds.",
+            "rising: the volume is away, full or not permitted. Servers go on with the checkpoint that they have.",
+            runbook=Section.STORE,
+        ),
+        Query(f"time() - {largest('freshet_store_last_reached_timestamp_seconds', by='instance')}", "{{instance}}"),
+        unit=SECONDS,
+        steps=((10, YELLOW), (30, RED)),
+        width=6,
+    )
+    return "Checkpoints", [[answering(12), age], [swaps, pinned, store, delays(6)]]
 
 
 def _shadow() -> Row:

@@ -66,7 +66,7 @@ def _intake() -> Row:
             "Time since a partition was last read, or seen to have nothing to read.",
             "below a few seconds.",
             "rising on all: the broker cannot be reached. Rising on one: its leader is away.",
-            runbook=Section.PARTITION,
+            runbook=Section.SOURCE,
         ),
         Query(f"time() - {largest('freshet_partition_last_progress_timestamp_seconds', by=PARTITION)}", PARTITION_NAME),
         unit=SECONDS,
@@ -104,7 +104,7 @@ def _intake() -> Row:
             "Records a minute that the log had deleted before they were read.",
             "0.",
             "the trainer was away for longer than the topic keeps its records: lengthen its retention.",
-            runbook=Section.LAG,
+            runbook=Section.GONE,
         ),
         Query(f"60 * {rate('freshet_positions_gone_events_total')} or vector(0)", "lost"),
         unit=PER_MINUTE,
@@ -165,7 +165,6 @@ def _kept() -> Row:
         ),
         *(Query(largest(f"freshet_{name}_events"), name) for name in ("window", "replay", "heldout")),
         unit=EVENTS,
-        width=12,
     )
     unlearnt = timeseries(
         "Left the window unlearnt",
@@ -173,14 +172,23 @@ def _kept() -> Row:
             "Events a second that left the window before any round trained on them; most go to the replay memory.",
             "0.",
             "rounds are slower than events: a longer window, cheaper rounds, or `window.overflow: wait`.",
-            runbook=Section.LAG,
+            runbook=Section.UNLEARNT,
         ),
         Query(rate("freshet_events_evicted_unlearnt_total"), "unlearnt"),
         unit=EVENTS_PER_SECOND,
         steps=((1, YELLOW),),
-        width=12,
     )
-    return "Kept", [[kept, unlearnt]]
+    memory = timeseries(
+        "Memory of the trainer",
+        Reading(
+            "Resident memory of the process that takes events in, without the one that trains.",
+            "flat, once window and replay memory are full.",
+            "rising for hours: keep a log of it and report it.",
+        ),
+        Query(of(TRAINERS, largest("process_resident_memory_bytes", by="job, instance")), "{{instance}}"),
+        unit=BYTES,
+    )
+    return "Kept", [[kept, unlearnt, memory]]
 
 
 def _saved() -> Row:
@@ -190,7 +198,7 @@ def _saved() -> Row:
             "From the start of writing the trainer's state until it is durable.",
             "well below `trainer.snapshot_seconds`.",
             "a slow disk or volume: a restart then reads more events again. Training never waits for it.",
-            runbook=Section.STORE,
+            runbook=Section.STATE,
             empty="no snapshot lately",
         ),
         Query(quantile(0.5, SNAPSHOTS), "median"),
@@ -204,19 +212,22 @@ def _saved() -> Row:
             "Snapshots a minute. None is due while nothing changes.",
             "60 / `trainer.snapshot_seconds` and those of promotions, while events come.",
             "0 while events come: the state cannot be saved, a full disk for example, and training pauses.",
-            runbook=Section.STORE,
+            runbook=Section.STATE,
         ),
         Query(f"60 * {rate(f'{SNAPSHOTS}_count')}", "saved"),
         unit=PER_MINUTE,
     )
-    memory = timeseries(
-        "Memory of the trainer",
+    overdue = timeseries(
+        "Snapshot overdue",
         Reading(
-            "Resident memory of the process that takes events in, without the one that trains.",
-            "flat, once window and replay memory are full.",
-            "rising for hours: keep a log of it and report it.",
+            "How long the trainer's state has waited to be saved since a save began that has not succeeded.",
+            "0, or a moment.",
+            "rising: nothing can be saved, so a restart would read all since then again: a full disk, or a volume that "
+            "is away.",
+            runbook=Section.STATE,
         ),
-        Query(of(TRAINERS, largest("process_resident_memory_bytes", by="job, instance")), "{{instance}}"),
-        unit=BYTES,
+        Query(largest("freshet_snapshot_overdue_seconds"), "overdue"),
+        unit=SECONDS,
+        steps=((5, YELLOW), (60, RED)),
     )
-    return "Saved", [[duration, often, memory]]
+    return "Saved", [[duration, often, overdue]]

@@ -4,7 +4,7 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import ExceptionRenderer, Processor
 
 from service.settings import Log
 
@@ -12,7 +12,10 @@ QUIET_LOGGERS = ("kafka", "asyncio", "uvicorn", "httpx", "httpcore", "torch")
 """Libraries that are heard from warnings on: what they say at info, we say in one clear line."""
 
 
-TRACEBACKS = {False: structlog.dev.plain_traceback, True: structlog.dev.RichTracebackFormatter(show_locals=False)}
+TRACEBACKS: dict[bool, ExceptionRenderer] = {
+    False: structlog.dev.plain_traceback,
+    True: structlog.dev.RichTracebackFormatter(show_locals=False),
+}
 """Without the values of variables, which may be secrets, or somebody's events."""
 
 

@@ -135,8 +135,17 @@ class Observer:
     def worker_restarted(self, cause: str) -> None:
         """The training worker had to be started again."""
 
+    def snapshot_due(self) -> None:
+        """There is something to save, and the saving begins; told again each time that it is tried anew."""
+
     def snapshotted(self, seconds: float) -> None:
         """The trainer's state was saved durably."""
+
+    def store_reached(self) -> None:
+        """The store has answered: a server's look at what is to be served, or a trainer's writing of its status."""
+
+    def leased(self, *, held: bool) -> None:
+        """Whether this trainer holds the store's lease: it is the one that learns, not a standby."""
 
     def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
         """The server answers from this checkpoint from now on; times are Unix seconds, NaN if unknown."""
@@ -146,6 +155,9 @@ class Observer:
 
     def swap_began(self, checkpoint_id: str | None) -> None:
         """The server begins to read a checkpoint that it is to serve, None: the newest sound one."""
+
+    def published(self, *, is_published: bool) -> None:
+        """Whether the store names a checkpoint that is to be served."""
 
     def swapped(self, outcome: str) -> None:
         """The server tried to take over a new checkpoint, with one of SWAP_OUTCOMES."""

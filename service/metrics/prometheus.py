@@ -30,14 +30,25 @@ class PrometheusObserver(Observer):
         ProcessCollector(registry=self.registry)
         # No record is refused by both: what the server refuses never comes into the topic.
         self._refused = self._counter(
-            "freshet_events_rejected", "Records that did not fit.", "reason", known=each(REFUSAL_REASONS)
+            "freshet_events_rejected",
+            "Records that did not fit; good: none, or a small and steady share.",
+            "reason",
+            known=each(REFUSAL_REASONS),
         )
         self._dead_letters = self._counter(
-            "freshet_dead_letters", "Refused records set aside.", "outcome", known=each(DEAD_LETTER_OUTCOMES)
+            "freshet_dead_letters",
+            "Refused records set aside; good: none failed.",
+            "outcome",
+            known=each(DEAD_LETTER_OUTCOMES),
         )
         self._ready = self._gauge(
             "freshet_ready", "1 while /readyz says that the process is ready, else 0.", "role"
         ).labels(role)
+        self._store = self._gauge(
+            "freshet_store_last_reached_timestamp_seconds",
+            "When the store last answered, at first when the process began; good: a few seconds ago.",
+        )
+        self._store.set_to_current_time()
 
     def watch_readiness(self, check: Callable[[], str | None]) -> None:
         """Export what ``check`` says at each scrape: None while the process is ready, else why it is not."""
@@ -48,6 +59,9 @@ class PrometheusObserver(Observer):
 
     def dead_lettered(self, outcome: str, events: int) -> None:
         self._dead_letters.labels(outcome).inc(events)
+
+    def store_reached(self) -> None:
+        self._store.set_to_current_time()
 
     def _counter(self, name: str, meaning: str, *labels: str, known: Known = ()) -> Counter:
         return _begun(Counter(name, meaning, labels, registry=self.registry), known)

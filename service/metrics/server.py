@@ -1,6 +1,7 @@
 # ruff: noqa: D102 - the hooks are documented in Observer
 """The server's metrics."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -43,18 +44,29 @@ class ServerObserver(PrometheusObserver):
         self._checkpoint = _ServedCheckpoint()
         self.registry.register(self._checkpoint)
         self._swaps = self._counter(
-            "freshet_swaps", "Attempts to serve a new checkpoint.", "outcome", known=each(SWAP_OUTCOMES)
+            "freshet_swaps",
+            "Attempts to serve a new checkpoint; good: all swapped.",
+            "outcome",
+            known=each(SWAP_OUTCOMES),
         )
+        self._published = self._gauge(
+            "freshet_checkpoint_published",
+            "1 once the store names a checkpoint to serve, 0 while there was none; NaN before the first look.",
+        )
+        self._published.set(math.nan)
         self._freshness = WeightedHistogram(
             "freshet_event_to_served_seconds",
             "From a learnable event's time to the first checkpoint trained on it, or later, that answered.",
             FRESHNESS_BUCKETS,
         )
         self.registry.register(self._freshness)
-        self._pinned = self._gauge("freshet_pinned", "1 while a pin holds the server at a checkpoint, else 0.")
+        self._pinned = self._gauge(
+            "freshet_pinned",
+            "1 while a pin holds the server at a checkpoint, else 0; good: 0, but for as long as somebody wants it.",
+        )
         self._requests = self._histogram(
             "freshet_request_duration_seconds",
-            "Time from a request's arrival to the end of its answer.",
+            "Time from a request's arrival to the end of its answer; good: predictions in milliseconds, no status 5xx.",
             "route",
             "status",
             buckets=REQUEST_BUCKETS,
@@ -62,10 +74,15 @@ class ServerObserver(PrometheusObserver):
         )
         self._timed: dict[tuple[str, int], Histogram] = {}
         self._batches = self._histogram(
-            "freshet_batch_instances", "Instances that one forward pass answered.", buckets=BATCH_BUCKETS
+            "freshet_batch_instances",
+            "Instances that one forward pass answered; good: more than 1 under load.",
+            buckets=BATCH_BUCKETS,
         )
         self._shadowed = self._counter(
-            "freshet_shadow_instances", "Instances that a shadow was asked, too.", "candidate", known=each(shadows)
+            "freshet_shadow_instances",
+            "Instances that a shadow was asked beside what serves; good: it rises with the traffic.",
+            "candidate",
+            known=each(shadows),
         )
         self._shadow_agreed = self._counter(
             "freshet_shadow_agreed",
@@ -87,7 +104,10 @@ class ServerObserver(PrometheusObserver):
             known=[(name, reason) for name in shadows for reason in SHADOW_DROPS],
         )
         self._open = 0  # counted by the event loop's thread alone, which needs no lock for it
-        in_flight = self._gauge("freshet_requests_in_flight", "Requests being answered, this scrape included.")
+        in_flight = self._gauge(
+            "freshet_requests_in_flight",
+            "Requests being answered, this scrape included; good: far below serve.max_in_flight.",
+        )
         in_flight.set_function(lambda: self._open)
 
     def serving(self, checkpoint_id: str, created_seconds: float, trained_until_seconds: float) -> None:
@@ -95,6 +115,9 @@ class ServerObserver(PrometheusObserver):
 
     def events_served(self, ages_seconds: FloatArray, counts: IntArray) -> None:
         self._freshness.observe(ages_seconds, counts)
+
+    def published(self, *, is_published: bool) -> None:
+        self._published.set(is_published)
 
     def swapped(self, outcome: str) -> None:
         self._swaps.labels(outcome).inc()
@@ -139,8 +162,15 @@ class _ServedCheckpoint(Collector):
 
     def collect(self) -> Iterator[Metric]:
         served = self.current
-        info = GaugeMetricFamily("freshet_checkpoint_info", "1 for the checkpoint that answers.", labels=("id",))
-        created = GaugeMetricFamily("freshet_checkpoint_timestamp_seconds", "When that checkpoint was made.")
+        info = GaugeMetricFamily(
+            "freshet_checkpoint_info",
+            "1 for the checkpoint that answers; good: the same id on every server.",
+            labels=("id",),
+        )
+        created = GaugeMetricFamily(
+            "freshet_checkpoint_timestamp_seconds",
+            "When that checkpoint was made; good: within the last rounds, while events arrive.",
+        )
         until = GaugeMetricFamily(
             "freshet_trained_until_timestamp_seconds", "The newest event that checkpoint was trained on."
         )

@@ -2,12 +2,13 @@
 """The trainer's metrics."""
 
 import math
+import time
 from collections.abc import Iterable, Mapping
 
-from service.metrics.prometheus import PrometheusObserver, each
+from service.metrics.intake import IntakeMetrics
+from service.metrics.prometheus import each
 from service.observer import (
     DRIFT_KINDS,
-    HOLD_REASONS,
     MODEL_ROLES,
     ROUND_OUTCOMES,
     ROUND_PHASES,
@@ -20,11 +21,10 @@ from service.settings import Task
 SPECULATIVE = ("entered", "confirming", "doubted")
 HELDOUT_SLICES = ("recent", "memory")
 HELDOUT_ROLES = ("champion", "challenger")
-POLL_GAP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROUND_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 
 
-class TrainerObserver(PrometheusObserver):
+class TrainerObserver(IntakeMetrics):
     """The trainer's metrics.
 
     ``decisions`` are the (decision, reason) pairs that the gate can give, ``drift`` the (feature, kind) pairs that are
@@ -39,9 +39,8 @@ class TrainerObserver(PrometheusObserver):
         drift: Iterable[tuple[str, str]] = (),
         members: Iterable[str] = (),
     ) -> None:
-        super().__init__("trainer")
+        super().__init__()
         self._classifies = task != "regression"
-        self._add_intake()
         self._add_scores(drift)
         self._add_rounds(decisions)
         self._shares = self._gauge(
@@ -50,34 +49,6 @@ class TrainerObserver(PrometheusObserver):
             "member",
             known=each(members),
         )
-
-    def _add_intake(self) -> None:
-        source = ("topic", "partition")
-        self._consumed = self._counter("freshet_events_consumed", "Records read, accepted and refused.", *source)
-        self._gone = self._counter(
-            "freshet_positions_gone_events", "Records that the log deleted before they were read.", *source
-        )
-        self._lag = self._gauge("freshet_consumer_lag_events", "Records that wait to be read.", *source)
-        self._progress = self._gauge(
-            "freshet_partition_last_progress_timestamp_seconds",
-            "When a partition was last read, or seen to have nothing to read.",
-            *source,
-        )
-        self._unlearnt = self._counter(
-            "freshet_events_evicted_unlearnt", "Events that left the window before any round trained on them."
-        )
-        self._poll_gap = self._histogram(
-            "freshet_poll_gap_seconds", "Time between two polls of the source.", buckets=POLL_GAP_BUCKETS
-        )
-        self._held_back = self._counter(
-            "freshet_intake_held_back_seconds",
-            "Time in which nothing was polled because what comes behind could not keep up.",
-            "reason",
-            known=each(HOLD_REASONS),
-        )
-        self._window = self._gauge("freshet_window_events", "Events in the training window.")
-        self._replay = self._gauge("freshet_replay_events", "Events in the replay memory.")
-        self._heldout = self._gauge("freshet_heldout_events", "Events in the held-out slices.")
 
     def _add_scores(self, drift: Iterable[tuple[str, str]]) -> None:
         roles = [(role,) for role in MODEL_ROLES]
@@ -109,7 +80,10 @@ class TrainerObserver(PrometheusObserver):
         )
         self._reference.set(math.nan)
         self._alarms = self._counter(
-            "freshet_drift_alarms", "Times that drift was found.", "kind", known=each(DRIFT_KINDS)
+            "freshet_drift_alarms",
+            "Times that drift was found; good: rare, and followed by promotions.",
+            "kind",
+            known=each(DRIFT_KINDS),
         )
         self._heldout_loss = self._gauge(
             "freshet_heldout_loss",
@@ -121,80 +95,87 @@ class TrainerObserver(PrometheusObserver):
 
     def _add_rounds(self, decisions: Iterable[tuple[str, str]]) -> None:
         self._triggers = self._counter(
-            "freshet_triggers", "Calls for a round of training.", "reason", known=each(TRIGGER_REASONS)
+            "freshet_triggers",
+            "Calls for a round of training; good: they come while events do.",
+            "reason",
+            known=each(TRIGGER_REASONS),
         )
-        self._cpu = self._counter("freshet_training_cpu_seconds", "Processor time that training has cost.")
+        self._cpu = self._counter(
+            "freshet_training_cpu_seconds",
+            "Processor time that training has cost; good: it rises by less than trigger.budget_share.",
+        )
         self._unserved = self._gauge(
             "freshet_unserved_age_seconds",
-            "Age of the oldest event in the window that the champion was not trained on.",
+            "Age of the oldest event in the window that the champion was not trained on; good: a few rounds' time.",
         )
         self._spacing = self._gauge(
-            "freshet_round_spacing_ratio", "How many times wider than usual rounds are spaced since they bring nothing."
+            "freshet_round_spacing_ratio",
+            "How many times wider than usual rounds are spaced since they bring nothing; usual: 1.",
         )
         self._rounds = self._counter(
-            "freshet_rounds", "Rounds of training that ended.", "outcome", known=each(ROUND_OUTCOMES)
+            "freshet_rounds",
+            "Rounds of training that ended; good: some promoted, none failed.",
+            "outcome",
+            known=each(ROUND_OUTCOMES),
         )
         self._phases = self._histogram(
             "freshet_round_duration_seconds",
-            "Time that a phase of a round took.",
+            "Time that a phase of a round took; good: in all, less than the time between two rounds.",
             "phase",
             buckets=ROUND_BUCKETS,
             known=each(ROUND_PHASES),
         )
-        self._training_loss = self._gauge("freshet_training_loss", "Training loss at the end of the newest round.")
+        self._training_loss = self._gauge(
+            "freshet_training_loss",
+            "Training loss at the end of the newest round; good: not far below the prequential loss.",
+        )
         self._training_loss.set(math.nan)
         self._decisions = self._counter(
-            "freshet_gate_decisions", "Decisions of the gate.", "decision", "reason", known=decisions
+            "freshet_gate_decisions",
+            "Decisions of the gate; good: promotions among them, no rollback.",
+            "decision",
+            "reason",
+            known=decisions,
         )
         self._speculative = self._gauge(
-            "freshet_learning_speculative", "1 while what arrives is under suspicion and nothing is published."
+            "freshet_learning_speculative", "1 while what arrives is under suspicion and nothing is published; good: 0."
         )
         self._speculative.set(0)
         self._suspicions = self._counter(
             "freshet_suspicion_turns",
-            "Suspicions that what arrives is noise, and how they ended.",
+            "Suspicions that what arrives is noise, and how they ended; good: none.",
             "what",
             known=each(SUSPICION_TURNS),
         )
-        self._paused = self._gauge("freshet_training_paused", "1 while no round may begin after too many failures.")
+        self._paused = self._gauge(
+            "freshet_training_paused",
+            "1 while no round may begin after too many failures, or since nothing can be saved; good: 0.",
+        )
         self._paused.set(0)
         self._snapshots = self._histogram(
             "freshet_snapshot_duration_seconds",
-            "Time to save the trainer's state, from the start of writing until it is durable.",
+            "Time to save the trainer's state, from the start of writing until it is durable; good: below a second.",
             buckets=ROUND_BUCKETS,
         )
-        self._restarts = self._counter(
-            "freshet_worker_restarts", "Restarts of the training worker.", "cause", known=each(WORKER_RESTART_CAUSES)
+        self._due_since: float | None = None
+        overdue = self._gauge(
+            "freshet_snapshot_overdue_seconds",
+            "How long the state has waited to be saved since a save began that has not succeeded; good: below 5.",
         )
-
-    def consumed(self, topic: str, partition: int, events: int) -> None:
-        self._consumed.labels(topic, partition).inc(events)
-
-    def positions_gone(self, topic: str, partition: int, events: int) -> None:
-        self._gone.labels(topic, partition).inc(events)
-
-    def lagged(self, topic: str, partition: int, events: int) -> None:
-        self._lag.labels(topic, partition).set(events)
-
-    def progressed(self, topic: str, partition: int, at_seconds: float) -> None:
-        self._progress.labels(topic, partition).set(at_seconds)
-
-    def polled(self, gap_seconds: float) -> None:
-        self._poll_gap.observe(gap_seconds)
-
-    def evicted_unlearnt(self, events: int) -> None:
-        self._unlearnt.inc(events)
-
-    def held_back(self, reason: str, seconds: float) -> None:
-        self._held_back.labels(reason).inc(seconds)
+        overdue.set_function(self._overdue_seconds)
+        self._lease = self._gauge(
+            "freshet_lease_held",
+            "1 while this trainer holds the store's lease and learns, 0 while it stands by; good: 1 in all.",
+        )
+        self._restarts = self._counter(
+            "freshet_worker_restarts",
+            "Restarts of the training worker; good: none.",
+            "cause",
+            known=each(WORKER_RESTART_CAUSES),
+        )
 
     def training_paused(self, *, paused: bool) -> None:
         self._paused.set(paused)
-
-    def held(self, window: int, replay: int, heldout: int) -> None:
-        self._window.set(window)
-        self._replay.set(replay)
-        self._heldout.set(heldout)
 
     def prequential(self, role: str, loss: float, error: float) -> None:
         self._prequential_loss.labels(role).set(loss)
@@ -245,8 +226,19 @@ class TrainerObserver(PrometheusObserver):
     def speculating(self, *, active: bool) -> None:
         self._speculative.set(active)
 
+    def snapshot_due(self) -> None:
+        self._due_since = self._due_since or time.monotonic()
+
     def snapshotted(self, seconds: float) -> None:
+        self._due_since = None
         self._snapshots.observe(seconds)
+
+    def leased(self, *, held: bool) -> None:
+        self._lease.set(held)
+
+    def _overdue_seconds(self) -> float:
+        since = self._due_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def worker_restarted(self, cause: str) -> None:
         self._restarts.labels(cause).inc()

@@ -143,6 +143,7 @@ def _check_answer(out: object, rows: int, wanted: int) -> None:
 def _load(module: nn.Module, path: Path) -> None:
     """Load a safetensors file into a network, as a whole; half precision becomes single."""
     try:
+        path.open("rb").close()  # of a file that it may not read, safetensors says that it is not there
         tensors = load_file(path)
     except FileNotFoundError:
         raise ConfigurationError(f"train.model.weights: {path}: no such file") from None

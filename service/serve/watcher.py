@@ -80,6 +80,9 @@ class Watcher:
         """Look at pin and pointer, and serve what they name if that is new."""
         try:
             target = self._target()
+            if target is not None or self._predictor.current is None:  # else it has become another, an empty one
+                self._observer.store_reached()
+            self._observer.published(is_published=target is not None)
             if target != self._settled:
                 self._trouble_with_settled = self._follow(target)
                 self._settled = target

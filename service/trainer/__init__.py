@@ -89,11 +89,13 @@ def learn(
     sys.setswitchinterval(SWITCH_SECONDS)
     require_model(settings)
     lease = Lease(settings.store.path, f"{socket.gethostname()}:{os.getpid()}", settings.trainer.lease_seconds)
-    fence = _acquire(lease, stop, ready, standby=standby)
+    fence = _acquire(lease, stop, ready, observer, standby=standby)
     if fence is None:
         return
     with ExitStack() as cleanup:
         cleanup.callback(_let_go, lease)
+        cleanup.callback(observer.leased, held=False)
+        observer.leased(held=True)
         keeper = cleanup.enter_context(LeaseKeeper(lease))
         worker = TrainingWorker(settings.train.worker, observer, settings.train.model.module, settings.log)
         cleanup.callback(worker.stop)
@@ -131,12 +133,13 @@ def _let_go(lease: Lease) -> None:
         log.warning("the lease could not be given back", problem=str(error))
 
 
-def _acquire(lease: Lease, stop: Event, ready: Readiness, *, standby: bool) -> int | None:
+def _acquire(lease: Lease, stop: Event, ready: Readiness, observer: Observer, *, standby: bool) -> int | None:
     """Return the fencing number, waiting for it as a standby; None when told to stop before."""
     told = None
     while not stop.is_set():
         try:
             fence = lease.try_acquire()
+            observer.store_reached()
             if fence is not None:
                 return fence
             holder = str(lease.holder() or "a trainer that has just let go")

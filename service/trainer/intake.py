@@ -162,6 +162,7 @@ class Intake:
     def _report(self, now: float) -> None:
         for (topic, partition), events in self._source.lag().items():
             self._observer.consumed(topic, partition, 0)  # so that a partition counts from the start
+            self._observer.positions_gone(topic, partition, 0)
             self._observer.lagged(topic, partition, events)
             self._observer.progressed(topic, partition, now)
 

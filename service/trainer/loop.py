@@ -181,6 +181,7 @@ class TrainerLoop:
         now_at = (positions, self._learner.changes)
         if not positions or (now_at == self._saved_at and not self._intake.refused_bytes):
             return
+        self._observer.snapshot_due()
         refused = self._intake.take_refused()
         task = self._scribe.submit(self._publisher.save, state_of(self._learner), refused)
         self._saving = (task, now_at, refused)
@@ -236,6 +237,7 @@ class TrainerLoop:
         except StoreError as error:
             self._trouble("status", str(error))
             return
+        self._observer.store_reached()
         self._well("status")
         if promoted is not None:
             self._by_hand = (promoted, publications)  # no new round begins until it is taken over

@@ -29,15 +29,13 @@ GRACE_SPARE_SECONDS = 3.0
 Resource = dict[str, Any]
 
 
-def rendered(overlay: str) -> list[Resource]:
-    """Return the resources of an overlay; skip where nothing can render it."""
+def rendered(folder: Path) -> list[Resource]:
+    """Return the resources of a folder's kustomization; skip where nothing can render it."""
     program = next((found for name in ("kustomize", "kubectl") if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("neither kubectl nor kustomize is installed")
     command = [program, "build" if Path(program).name == "kustomize" else "kustomize"]
-    done = subprocess.run(
-        [*command, str(MANIFESTS / "overlays" / overlay)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
@@ -45,7 +43,7 @@ def rendered(overlay: str) -> list[Resource]:
 @pytest.fixture(scope="module", params=OVERLAYS)
 def resources(request: pytest.FixtureRequest) -> list[Resource]:
     """Return the resources of each overlay in turn."""
-    return rendered(request.param)
+    return rendered(MANIFESTS / "overlays" / request.param)
 
 
 def of_kind(resources: list[Resource], kind: str) -> dict[str, Resource]:
@@ -194,7 +192,7 @@ def test_a_pod_starts_with_valid_settings_and_has_what_they_name(resources: list
 )
 def test_storage_fits_where_the_pods_are(overlay: str, mode: str, trainers: int) -> None:
     """A volume of one node keeps all pods on it; a standby shares the state, and is on another node."""
-    resources = rendered(overlay)
+    resources = rendered(MANIFESTS / "overlays" / overlay)
     claims = of_kind(resources, "PersistentVolumeClaim")
     assert {name: claim["spec"]["accessModes"] for name, claim in claims.items()} == {
         "freshet-store": [mode],
@@ -208,6 +206,23 @@ def test_storage_fits_where_the_pods_are(overlay: str, mode: str, trainers: int)
         assert set(affinities["trainer"]) == {"podAntiAffinity"}
     else:
         assert all(set(affinity) == {"podAffinity"} for affinity in affinities.values())
+
+
+def test_the_overlay_in_the_documentation_renders(tmp_path: Path) -> None:
+    """As it stands there, beside a copy of `deploy`; its configuration and its image take the place of ours."""
+    shutil.copytree(MANIFESTS, tmp_path / "deploy" / "kubernetes")
+    text = (ROOT / "docs" / "KUBERNETES.md").read_text(encoding="utf-8")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    (mine / "freshet.yaml").write_text("schema: {numeric: [own]}\n")
+    resources = rendered(mine)
+    for resource in resources:
+        validate(resource)
+        assert resource["metadata"]["namespace"] == "freshet"
+    assert settings_of(resources, "server", tmp_path).schema_.names == ("own",)
+    images = {one["spec"]["template"]["spec"]["containers"][0]["image"] for one in workloads(resources).values()}
+    assert images == {"registry.example/freshet:0.1.0"}
 
 
 def test_the_image_is_of_this_version() -> None:

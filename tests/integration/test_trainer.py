@@ -23,6 +23,8 @@ from service.store.status import read_status
 from service.trainer import Readiness, learn
 from tests.acceptance.conftest import eventually
 from tests.acceptance.streams import events
+from tests.trainer_status import members
+from tests.trainer_status import status as healthy
 
 
 class Running:
@@ -166,6 +168,9 @@ def test_the_course_of_the_scores_survives_a_restart(make: Make) -> None:
     status = read_status(running.store.path) or {}
     assert status["worker"]["restarts"] == {"crash": 0, "hang": 0, "deadline": 0}
     assert status["prequential_events"] == min(after.events[-1], 300)
+    assert set(members(healthy())) <= set(members(status)), (
+        "what the status page is tested with is what a trainer writes"
+    )
 
 
 def test_an_operators_promotion_is_taken_over_while_it_runs(make: Make) -> None:

@@ -1,6 +1,8 @@
 """Logs in their two formats, by real programs."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 
@@ -60,6 +62,23 @@ def test_the_console_is_for_reading() -> None:
     assert "round ended" in lines[0]
     assert "outcome=promoted" in lines[0]
     assert "\x1b" not in "".join(lines)
+
+
+def test_a_traceback_on_a_terminal_shows_no_values() -> None:
+    """The values of variables may be secrets, or somebody's events."""
+    program = PROGRAM.replace("    raise", "    password = 'hunter' + str(2)\n    raise")
+    ours, theirs = os.openpty()
+    with subprocess.Popen([sys.executable, "-c", program, "auto", "info"], stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # which is how a terminal says that its last user is gone
+            while part := os.read(ours, 65_536):
+                said += part
+        os.close(ours)
+    assert process.returncode == 0
+    assert b"no such thing" in said
+    assert b"\x1b" in said
+    assert b"hunter2" not in said
 
 
 def test_the_level_is_the_least_that_is_shown() -> None:

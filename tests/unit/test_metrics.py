@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,12 @@ from service.metrics import PrometheusObserver, ServerObserver, TrainerObserver
 from service.records import REFUSAL_REASONS
 
 DECISIONS = [("promote", "better"), ("reject", "worse_recent")]
-BOTH = {"freshet_events_rejected": "counter", "freshet_dead_letters": "counter", "freshet_ready": "gauge"}
+BOTH = {
+    "freshet_events_rejected": "counter",
+    "freshet_dead_letters": "counter",
+    "freshet_ready": "gauge",
+    "freshet_store_last_reached_timestamp_seconds": "gauge",
+}
 TRAINER = BOTH | {
     "freshet_events_consumed": "counter",
     "freshet_snapshot_duration_seconds": "histogram",
@@ -59,6 +65,8 @@ BEYOND_THE_CONTRACT = {
     "freshet_round_spacing_ratio": "gauge",
     "freshet_drift_reference_timestamp_seconds": "gauge",
     "freshet_portfolio_share_ratio": "gauge",
+    "freshet_snapshot_overdue_seconds": "gauge",
+    "freshet_lease_held": "gauge",
 }
 
 SERVER_BEYOND_THE_CONTRACT = {
@@ -67,6 +75,7 @@ SERVER_BEYOND_THE_CONTRACT = {
     "freshet_shadow_score_difference": "counter",
     "freshet_shadow_dropped": "counter",
     "freshet_pinned": "gauge",
+    "freshet_checkpoint_published": "gauge",
 }
 
 
@@ -202,7 +211,11 @@ def call_every_hook(observer: PrometheusObserver) -> None:
     observer.decided("promote", "better")
     observer.round_ended("promoted")
     observer.worker_restarted("hang")
+    observer.snapshot_due()
     observer.snapshotted(0.1)
+    observer.leased(held=True)
+    observer.store_reached()
+    observer.published(is_published=True)
     observer.evicted_unlearnt(3)
     observer.held_back("training", 0.5)
     observer.training_paused(paused=True)
@@ -248,6 +261,7 @@ def test_the_trainers_hooks_arrive_in_its_metrics() -> None:
     assert value(observer, "freshet_rounds_total", outcome="promoted") == 1
     assert value(observer, "freshet_worker_restarts_total", cause="hang") == 1
     assert value(observer, "freshet_snapshot_duration_seconds_count") == 1
+    assert value(observer, "freshet_lease_held") == 1
     assert value(observer, "freshet_events_evicted_unlearnt_total") == 3
     assert value(observer, "freshet_intake_held_back_seconds_total", reason="training") == 0.5
     assert value(observer, "freshet_training_paused") == 1
@@ -262,6 +276,7 @@ def test_the_servers_hooks_arrive_in_its_metrics() -> None:
     assert value(observer, "freshet_request_duration_seconds_count", route="/v1/predict", status="200") == 1
     assert value(observer, "freshet_swaps_total", outcome="swapped") == 1
     assert value(observer, "freshet_pinned") == 1
+    assert value(observer, "freshet_checkpoint_published") == 1
     assert value(observer, "freshet_event_to_served_seconds_bucket", le="0.25") == 3
     assert value(observer, "freshet_event_to_served_seconds_count") == 4
     assert value(observer, "freshet_events_rejected_total", reason="not_json") == 2
@@ -343,3 +358,45 @@ def test_readiness_is_asked_at_each_scrape(make: Callable[[], PrometheusObserver
         shown.append(value(observer, "freshet_ready", role=role))
         reason.pop(0)
     assert shown == [0, 1, 0]
+
+
+def test_a_state_is_overdue_until_a_save_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first try, however often it is tried again; a save that hangs is overdue as one that fails."""
+    now = [100.0]
+    monkeypatch.setattr("service.metrics.trainer.time.monotonic", lambda: now[0])
+    observer = trainer()
+    assert value(observer, "freshet_snapshot_overdue_seconds") == 0
+    observer.snapshot_due()
+    now[0] = 107.0
+    observer.snapshot_due()
+    now[0] = 112.0
+    assert value(observer, "freshet_snapshot_overdue_seconds") == 12
+    observer.snapshotted(0.1)
+    now[0] = 200.0
+    assert value(observer, "freshet_snapshot_overdue_seconds") == 0
+    observer.snapshot_due()
+    assert value(observer, "freshet_snapshot_overdue_seconds") == 0
+
+
+@pytest.mark.parametrize("make", [trainer, ServerObserver])
+def test_the_store_counts_as_reached_when_the_process_begins(make: Callable[[], PrometheusObserver]) -> None:
+    """So that one that never answers is told after a while; each answer moves the time on."""
+    began = time.time()
+    observer = make()
+    first = value(observer, "freshet_store_last_reached_timestamp_seconds")
+    assert first is not None
+    assert began <= first <= time.time()
+    observer.store_reached()
+    later = value(observer, "freshet_store_last_reached_timestamp_seconds")
+    assert later is not None
+    assert first <= later <= time.time()
+
+
+def test_a_server_does_not_know_what_is_published_before_it_has_looked() -> None:
+    """NaN is neither: an alert may take an empty store for an excuse, not one that was never seen."""
+    observer = ServerObserver()
+    before = value(observer, "freshet_checkpoint_published")
+    assert before is not None
+    assert math.isnan(before)
+    observer.published(is_published=False)
+    assert value(observer, "freshet_checkpoint_published") == 0

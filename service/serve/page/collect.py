@@ -23,7 +23,7 @@ from service.store.operations import OPERATIONS
 from service.store.pin import read_pin
 from service.store.status import STATUS, read_status
 
-ENTRIES = 120
+ENTRIES = 60
 """Of the journal, from its end: enough for the last rounds even where drift is found again and again."""
 
 MOST_ACTS = 6

@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.__main__ import write
 from dashboards.every import EVERY
 from dashboards.frame import as_plain
+from dashboards.runbook import Section
 from service.metrics import ServerObserver, TrainerObserver
 
 ROOT = Path(__file__).parents[3]
@@ -105,6 +106,15 @@ def test_every_panel_explains_itself() -> None:
         for target in panel["targets"]:
             assert target["legendFormat"], title
             assert target["datasource"] == panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, title
+
+
+def test_the_alerts_that_panels_name_exist() -> None:
+    """And none is named that no panel leads to."""
+    rules = [yaml.safe_load(file.read_text()) for file in (ROOT / "config" / "prometheus" / "rules").glob("*.yml")]
+    alerts = {rule.get("alert") for file in rules for group in file["groups"] for rule in group["rules"]}
+    assert set(Section) <= alerts
+    text = "".join(panel["description"] for panel in PANELS)
+    assert not [section for section in Section if f"#{section.lower()}." not in text]
 
 
 def test_the_sections_of_the_runbook_that_panels_name_exist() -> None:

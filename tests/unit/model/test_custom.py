@@ -1,5 +1,7 @@
 """A network of the user's own: what its factory is told, and every way in which it can be wrong, in one line each."""
 
+import errno
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +188,16 @@ def test_a_weights_file_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(settings_of("tests.networks:Linear", weights=str(path)))
     torch.save({"layer.bias": torch.zeros(2)}, path)
     assert "is no readable safetensors file" in refusal(settings_of("tests.networks:Linear", weights=str(path)))
+
+
+def test_weights_that_may_not_be_read_are_not_said_to_be_absent(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safetensors itself writes files that only their owner can read; a container's user is commonly another."""
+
+    def locked(path: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", locked)
+    assert "Permission denied" in refusal(settings_of("tests.networks:Linear", weights=str(weights)))
 
 
 def test_given_weights_need_their_labels(weights: Path) -> None:

@@ -4,7 +4,7 @@ import { when } from "./clock.js";
 import { byId, el, fill, svg, text } from "./dom.js";
 import { compared, judgedBy, overall, scale } from "./scores.js";
 import { behind, lagOf, silent } from "./verdict.js";
-import { HANDS, REFUSALS, count, duration, figure, percent, plain, plural, sentence, signed } from "./words.js";
+import { HANDS, REFUSALS, count, duration, figure, measured, percent, plain, plural, sentence, signed } from "./words.js";
 
 const SHOWN_ROUNDS = 5;
 const SHOWN_FEATURES = 8;
@@ -22,7 +22,7 @@ export function tiles(data) {
   const shown = [
     ["champion", "Champion", found ? show(found.champion) : "–", "", all ? over(all.champion) : name.toLowerCase()],
     ["frozen", "Frozen", found ? show(found.frozen) : "–", "", all ? over(all.frozen) : "never updated"],
-    [null, "Not yet served", trainer?.trigger ? duration(trainer.trigger.unserved_seconds) : "–", "", "the oldest event's age"],
+    [null, "Not yet served", trainer?.trigger ? duration(trainer.trigger.unserved_seconds) : "–", "", "oldest event's age"],
     [null, "Arriving", trainer?.events_per_second === undefined ? "–" : figure(trainer.events_per_second), "/s", trainer ? `${count(trainer.events?.accepted ?? 0)} events so far` : "no trainer heard"],
     [null, "Waiting", trainer ? count(lag) : "–", "", !trainer ? "no trainer heard" : lag ? "records to be read" : "everything is read"],
     [null, "Promoted", trainer ? count(totals.promoted ?? 0) : "–", "", trainer ? `of ${plural(totals.started ?? 0, "round")}` : "no trainer heard"],
@@ -54,9 +54,8 @@ function round(one, task) {
   const numbers = one.checkpoint ? [el("span", { class: "id" }, one.checkpoint)] : [];
   const { evidence } = one;
   if (evidence && evidence.difference !== null) {
-    const spread = evidence.standard_error === null ? "" : ` ± ${figure(evidence.standard_error, 2)}`;
     const { name, unit } = judgedBy(task);
-    numbers.push(`${name} ${signed(evidence.difference)}${spread}${unit} against the serving model, on ${plural(evidence.events, evidence.slice === "forward" ? "arriving event" : "held-out event")}`);
+    numbers.push(`${name} ${measured(evidence.difference, evidence.standard_error)}${unit} against the serving model, on ${plural(evidence.events, evidence.slice === "forward" ? "arriving event" : "held-out event")}`);
   }
   if (one.training_seconds !== null) numbers.push(`trained in ${duration(one.training_seconds)}`);
   if (one.trigger) numbers.push(`for ${one.trigger_detail ?? plain(one.trigger)}`);

@@ -80,7 +80,8 @@ function live() {
 function answer() {
   const { tone, chip, answer: said, because, notes } = verdict(data);
   const kinds = { binary: "binary classification", multiclass: "classification", regression: "regression" };
-  text(byId("model"), `${data.model_name} · ${kinds[data.task] ?? data.task}`);
+  text(byId("model"), data.model_name);
+  text(byId("task"), ` · ${kinds[data.task] ?? data.task}`);
   document.title = `${chip} · ${data.model_name} · Freshet`;
   byId("state").dataset.tone = tone;
   text(byId("state-text"), chip);

@@ -20,7 +20,15 @@ export function figure(number, digits = 3) {
 /** A difference, with its sign. */
 export const signed = (number, digits = 2) => (number < 0 ? "−" : "+") + figure(Math.abs(number), digits);
 
+/** A measured number with its standard error, both to the error's second digit. */
+export function measured(number, error) {
+  if (!error) return signed(number);
+  const digits = Math.min(Math.max(0, 1 - Math.floor(Math.log10(error))), 12);
+  return `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(digits)} ± ${error.toFixed(digits)}`;
+}
+
 export function duration(seconds) {
+  if (seconds === 0) return "0 s";
   if (seconds < 0.1) return `${Math.round(1000 * seconds)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 90) return `${Math.round(seconds)} s`;
