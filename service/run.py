@@ -126,7 +126,7 @@ def where_to_look(settings: Settings) -> str:
     return "\n".join(
         (
             f"  predictions  {server}/v1/predict   (try them at {server}/docs)",
-            f"  status       {server}/v1/status",
+            f"  status       {server}/",
             f"  metrics      {trainer}/metrics (trainer)   {server}/metrics (server)",
             f"  checkpoints  {settings.store.path}",
         )

@@ -19,12 +19,15 @@ INTRODUCTION = """\
 
 What `/metrics` of a trainer (`trainer.port`, 8001) and of a server (`serve.port`, 8000) tells Prometheus.
 Units are base units and stand in the names: seconds, events, a share between 0 and 1 as `ratio`.
-Counters begin at 0 with the process, and so does every value of a label that is known beforehand; gauges that have no value yet are `NaN`, since 0 would be read as a perfect loss.
+Counters begin at 0 with the process, and so does every value of a label that is known beforehand.
+Gauges that have no value yet are `NaN`, since 0 would be read as a perfect loss.
 A histogram is exported as `…_bucket`, `…_sum` and `…_count`.
 Prequential values are means over the newest `window.events` events, each scored before it was learnt.
-*Set by you* are values that come from your configuration or your topics.
+*Set by you* are values that come from your configuration or your topics; of the portfolio, the default members.
 
-Both also export what Prometheus' own library tells of a process on Linux: `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`, `process_max_fds`.
+Both also export what Prometheus' own library tells of a process on Linux: `process_cpu_seconds_total`,
+`process_resident_memory_bytes`, `process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`,
+`process_max_fds`.
 
 [MONITORING.md](MONITORING.md) shows the dashboards, [RUNBOOK.md](RUNBOOK.md) tells what to do when an alert fires.
 """
@@ -48,6 +51,11 @@ UNITS_OF = {
 """Units that no name ends in; what is neither here nor there is a plain count, or a state."""
 
 YOURS = "set by you"
+ANY_ID = "the checkpoint's id"
+IN_WORDS = (YOURS, ANY_ID)
+"""Stand for values that nobody knows beforehand."""
+
+ROLES = ["trainer", "server"]
 
 
 def metrics_reference() -> str:
@@ -55,7 +63,7 @@ def metrics_reference() -> str:
     settings = Settings.model_validate({"schema": {"categorical": [YOURS], "nullable": [YOURS]}})
     trainers = [_trainer(settings), TrainerObserver("regression")]
     server = ServerObserver(answers=KNOWN_ANSWERS, shadows=[YOURS])
-    server.serving(YOURS, 0.0, 0.0)
+    server.serving(ANY_ID, 0.0, 0.0)
     of_trainer, of_server = _families(trainers), _families([server])
     both = of_trainer.keys() & of_server.keys()
     sections = (
@@ -63,12 +71,7 @@ def metrics_reference() -> str:
         ("Trainer", {name: of_trainer[name] for name in of_trainer if name not in both}),
         ("Server", {name: of_server[name] for name in of_server if name not in both}),
     )
-    # A metric of both is told once, with the values that it has in either.
-    roles = {"role": ["trainer", "server"]}
-    pages = [
-        f"## {title}\n\n{HEAD}" + "\n".join(_row(family, roles) for family in found.values()) + "\n"
-        for title, found in sections
-    ]
+    pages = [f"## {title}\n\n{HEAD}" + "\n".join(map(_row, found.values())) + "\n" for title, found in sections]
     return "\n".join([INTRODUCTION, *pages])
 
 
@@ -94,9 +97,9 @@ def _families(observers: Iterable[PrometheusObserver]) -> dict[str, Metric]:
     return found
 
 
-def _row(family: Metric, more: dict[str, list[str]]) -> str:
+def _row(family: Metric) -> str:
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    labels = "<br>".join(_label(one, more.get(one, values)) for one, values in _labels(family).items())
+    labels = "<br>".join(_label(label, values) for label, values in _labels(family).items())
     meaning = family.documentation.replace("|", chr(92) + "|")
     return f"| `{name}` | {family.type} | {_unit(family.name)} | {labels} | {meaning} |"
 
@@ -110,13 +113,17 @@ def _labels(family: Metric) -> dict[str, list[str]]:
             if label != "le" and value not in values:
                 values.append(value)
     found.pop("le", None)
+    if family.name == "freshet_ready":  # each process exports its own
+        found["role"] = ROLES
     return found
 
 
 def _label(name: str, values: list[str]) -> str:
     if name == "partition":
         return f"`{name}`: {YOURS}"
-    told = [YOURS if value == YOURS else f"`{value}`" for value in values]
+    if name == "status":
+        values = sorted(values)
+    told = [value if value in IN_WORDS else f"`{value}`" for value in values]
     return f"`{name}`: {', '.join(told)}"
 
 

@@ -42,7 +42,9 @@ class PrometheusObserver(Observer):
             known=each(DEAD_LETTER_OUTCOMES),
         )
         self._ready = self._gauge(
-            "freshet_ready", "1 while /readyz says that the process is ready, else 0.", "role"
+            "freshet_ready",
+            "1 while /readyz says that the process is ready, else 0; good: 1, but for a trainer that stands by.",
+            "role",
         ).labels(role)
         self._store = self._gauge(
             "freshet_store_last_reached_timestamp_seconds",

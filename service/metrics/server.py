@@ -56,7 +56,8 @@ class ServerObserver(PrometheusObserver):
         self._published.set(math.nan)
         self._freshness = WeightedHistogram(
             "freshet_event_to_served_seconds",
-            "From a learnable event's time to the first checkpoint trained on it, or later, that answered.",
+            "From a learnable event's time to the first checkpoint trained on it, or later, that answered;"
+            " good: the time of a few rounds.",
             FRESHNESS_BUCKETS,
         )
         self.registry.register(self._freshness)
@@ -86,7 +87,7 @@ class ServerObserver(PrometheusObserver):
         )
         self._shadow_agreed = self._counter(
             "freshet_shadow_agreed",
-            "Instances of those for which it says the same label.",
+            "Instances of those for which it says the same label; good: nearly all, or as few as you expect.",
             "candidate",
             known=each(shadows if labelled else ()),
         )
@@ -98,7 +99,7 @@ class ServerObserver(PrometheusObserver):
         )
         self._shadow_dropped = self._counter(
             "freshet_shadow_dropped",
-            "Instances sampled for a shadow and not compared.",
+            "Instances sampled for a shadow and not compared; good: few of those that were.",
             "candidate",
             "reason",
             known=[(name, reason) for name in shadows for reason in SHADOW_DROPS],
@@ -172,7 +173,8 @@ class _ServedCheckpoint(Collector):
             "When that checkpoint was made; good: within the last rounds, while events arrive.",
         )
         until = GaugeMetricFamily(
-            "freshet_trained_until_timestamp_seconds", "The newest event that checkpoint was trained on."
+            "freshet_trained_until_timestamp_seconds",
+            "The newest event that checkpoint was trained on; good: a few rounds old.",
         )
         if served is not None:
             info.add_metric((served.checkpoint_id,), 1)

@@ -55,28 +55,37 @@ class TrainerObserver(IntakeMetrics):
         self._prequential_loss = self._gauge(
             "freshet_prequential_loss",
             "Mean loss on the newest window.events events, before they were learnt"
-            f" ({'nats' if self._classifies else 'squared label units'}).",
+            f" ({'nats' if self._classifies else 'squared label units'});"
+            " good: the champion's below the frozen model's.",
             "model",
             known=roles,
         )
         if self._classifies:
-            name, meaning = "freshet_prequential_accuracy", "Share of right labels"
+            name, meaning, good = "freshet_prequential_accuracy", "Share of right labels", "the champion's above"
         else:
-            name, meaning = "freshet_prequential_mae", "Mean absolute error in label units"
+            name, meaning, good = (
+                "freshet_prequential_mae",
+                "Mean absolute error in label units",
+                "the champion's below",
+            )
         self._prequential_error = self._gauge(
-            name, f"{meaning} on the newest window.events events, before they were learnt.", "model", known=roles
+            name,
+            f"{meaning} on the newest window.events events, before they were learnt; good: {good} the frozen model's.",
+            "model",
+            known=roles,
         )
         self._drift = self._gauge(
             "freshet_drift_score",
             "How far the newest events are from the data that the champion was trained on (psi), what share of them is"
-            " missing or unseen then, and how far its predictions and its error are from what they were.",
+            " missing or unseen then, and how far its predictions and its error are from what they were;"
+            " good: psi below 0.1, shares near 0.",
             "feature",
             "kind",
             known=drift,
         )
         self._reference = self._gauge(
             "freshet_drift_reference_timestamp_seconds",
-            "The newest event of the data that drift of the features is measured against.",
+            "The newest event of the data that drift of the features is measured against; good: the last promotion's.",
         )
         self._reference.set(math.nan)
         self._alarms = self._counter(
@@ -87,7 +96,7 @@ class TrainerObserver(IntakeMetrics):
         )
         self._heldout_loss = self._gauge(
             "freshet_heldout_loss",
-            "Mean loss on a held-out slice when a candidate was last judged.",
+            "Mean loss on a held-out slice when a candidate was last judged; good: the challenger's not above.",
             "slice",
             "role",
             known=[(name, role) for name in HELDOUT_SLICES for role in HELDOUT_ROLES],

@@ -35,14 +35,14 @@ class Bulletin:
         ``now`` is of the steady clock.
         """
         learner = self._learner
-        counts, outcomes = learner.counts, learner.outcomes
+        counts = learner.counts
         self._pace.append((now, counts["accepted"] + counts["refused"]))
         errors = {role: error for role, (_, error) in learner.prequential.means().items()}
         added = self.course.add(
             time.time_ns() // 1_000_000,
             counts["predicted"],
             errors,
-            promoted=outcomes["promoted"] + outcomes["rolled_back"],
+            promoted=learner.outcomes["promoted"],
             lag=sum(lag.values()),
         )
         return self.course.copy() if added else None

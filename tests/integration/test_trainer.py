@@ -12,7 +12,7 @@ import pytest
 
 from service.errors import SnapshotMismatchError, StoreError
 from service.ingest.embedded import EmbeddedSink, EmbeddedSource
-from service.observer import Observer
+from service.metrics import TrainerObserver
 from service.records import Partition
 from service.settings import Settings
 from service.store.checkpoints import CheckpointStore
@@ -48,6 +48,7 @@ class Running:
         self.journal = Journal(folder / "store" / "decisions.jsonl")
         self.failure: Exception | None = None
         self.readiness = Readiness()
+        self.observer = TrainerObserver("binary")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -102,6 +103,12 @@ class Running:
         finally:
             source.close()
 
+    def metric(self, name: str) -> float:
+        """Return a metric that has no labels."""
+        value = self.observer.registry.get_sample_value(name)
+        assert value is not None
+        return value
+
     def await_accepted(self, count: int) -> None:
         """Wait until so many are accepted."""
         eventually(lambda: self.accepted() == count, f"{count} accepted events")
@@ -119,7 +126,7 @@ class Running:
 
     def _learn(self) -> None:
         try:
-            learn(self.settings, Observer(), self._stop, self.readiness)
+            learn(self.settings, self.observer, self._stop, self.readiness)
         except Exception as error:  # noqa: BLE001 - the test looks at it
             self.failure = error
 
@@ -257,6 +264,28 @@ def test_a_state_that_cannot_be_saved_is_said_and_saved_later(make: Make) -> Non
     again.start()
     again.await_accepted(500)
     assert sum((read_status(again.folder / "store") or {})["positions"].values()) == 500
+
+
+def test_what_alerts_ask_is_told(make: Make) -> None:
+    """Who learns, when the store last answered, and for how long the state has waited to be saved."""
+    running = make()
+    assert running.metric("freshet_lease_held") == 0
+    running.start()
+    running.send(list(events(50)))
+    running.await_accepted(50)
+    assert running.metric("freshet_lease_held") == 1
+    reached = running.metric("freshet_store_last_reached_timestamp_seconds")
+    eventually(lambda: running.metric("freshet_store_last_reached_timestamp_seconds") > reached, "another answer")
+    snapshots = running.folder / "state" / "snapshots"
+    snapshots.rename(running.folder / "away")
+    snapshots.write_text("in the way")
+    running.send(list(events(50)))
+    eventually(lambda: running.metric("freshet_snapshot_overdue_seconds") > 0.5, "the state to be overdue")
+    snapshots.unlink()
+    (running.folder / "away").rename(snapshots)
+    eventually(lambda: running.metric("freshet_snapshot_overdue_seconds") == 0, "the state to be saved")
+    running.stop()
+    assert running.metric("freshet_lease_held") == 0
 
 
 def test_a_store_that_takes_no_checkpoint_costs_rounds_and_no_more(make: Make) -> None:

@@ -33,10 +33,8 @@ ENDS_OF_A_COMMAND = {"|", "||", "&&", "&", ";", ">", "2>", "<", "done", "do"}
 KEYS = set(re.findall(r"^(?:\| |## )`([a-z_.]+)`", reference(), flags=re.MULTILINE))
 """Every key of the configuration, and every section."""
 SECTIONS = {key.partition(".")[0] for key in KEYS if "." in key}
-NO_KEYS = {
-    "trigger.held",  # of GET /v1/status
-    "store.status",  # a module
-}
+NO_KEYS = {"trigger.held", "trigger.spacing", "trigger.unserved_seconds"}
+"""They look like keys and are what GET /v1/status says of the trigger."""
 
 COMMANDS: Any = typer.main.get_command(app)
 

@@ -12,6 +12,7 @@ from service.observer import Observer
 from service.serve.predictor import Predictor
 from service.serve.watcher import NOTHING_YET, Watcher
 from service.settings import Settings
+from service.store.pointer import LATEST
 from tests.unit.serve.builders import checkpoint_of, damage, publish, settings_in, store_of
 
 
@@ -20,7 +21,17 @@ class Counting(Observer):
 
     def __init__(self) -> None:
         self.outcomes: list[str] = []
+        self.published_seen: list[bool] = []
+        self.reached = 0
         self.served: list[str] = []
+
+    def published(self, *, is_published: bool) -> None:
+        """Keep what was seen."""
+        self.published_seen.append(is_published)
+
+    def store_reached(self) -> None:
+        """Count."""
+        self.reached += 1
 
     def swapped(self, outcome: str) -> None:
         """Keep the outcome."""
@@ -261,3 +272,28 @@ def test_the_thread_looks_by_itself_until_stopped(watched: Watched) -> None:
     watched.watcher.stop()
     watched.watcher.stop()
     assert watched.watcher.alive() is not None
+
+
+def test_an_empty_store_is_reached_and_names_nothing(watched: Watched) -> None:
+    """A server that has nothing to serve yet is told apart from one that cannot read what there is."""
+    watched.watcher.look()
+    assert (watched.observer.reached, watched.observer.published_seen) == (1, [False])
+    publish(watched.settings)
+    watched.watcher.look()
+    assert (watched.observer.reached, watched.observer.published_seen) == (2, [False, True])
+
+
+def test_a_store_that_cannot_be_read_is_not_reached(watched: Watched) -> None:
+    """Nor is one that names nothing any more while a checkpoint serves: a volume that is not mounted looks like it."""
+    publish(watched.settings)
+    watched.watcher.look()
+    pointer = watched.settings.store.path / LATEST
+    pointer.rename(pointer.with_name("aside"))
+    watched.watcher.look()
+    pointer.mkdir()
+    watched.watcher.look()
+    assert watched.observer.reached == 1
+    pointer.rmdir()
+    pointer.with_name("aside").rename(pointer)
+    watched.watcher.look()
+    assert watched.observer.reached == 2

@@ -46,7 +46,7 @@ def test_the_course_goes_on_after_a_restart(tmp_path: Path) -> None:
     later, _ = bulletin_of(settings, learner)
     assert later.note(1.0, LAG) is None, "nothing was predicted since"
     learner.counts["predicted"] = 150
-    learner.outcomes |= {"promoted": 2, "rolled_back": 1}
+    learner.outcomes |= {"promoted": 3, "rolled_back": 1}
     grown = later.note(2.0, {})
     assert grown is not None
     assert (grown.events, grown.lag, grown.promoted) == ([100, 150], [7, 0], [0, 3])
