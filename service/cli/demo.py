@@ -29,16 +29,20 @@ def demo(
             "--drift-every", min=1, metavar="N", help="With --send-only: events between two changes of the rule."
         ),
     ] = None,
+    ask: Annotated[
+        str | None,
+        typer.Option("--ask", metavar="URL", help="With --send-only: also ask this server for predictions."),
+    ] = None,
     config: Config = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn a synthetic stream of loans whose rules change, and say what every promotion bought."""
     if send_only:
-        _send(config, overrides, as_json=as_json, events=events, rate=rate, drift_every=drift_every)
+        _send(config, overrides, as_json=as_json, events=events, rate=rate, drift_every=drift_every, ask=ask)
         return
-    if drift_every is not None:
-        raise UsageError("--drift-every: goes with --send-only; the demo itself changes its rule by --events")
+    if drift_every is not None or ask is not None:
+        raise UsageError("--drift-every and --ask go with --send-only; the demo itself changes its rule by --events")
     # The demo brings its own schema, so a freshet.yaml that happens to lie here is none of its business.
     settings = load(config or Path(os.devnull), overrides)
     from service.demo.live import demo as run_demo  # noqa: PLC0415 - slow to import
@@ -56,11 +60,15 @@ def _send(
     events: int | None,
     rate: float,
     drift_every: int | None,
+    ask: str | None,
 ) -> None:
+    if ask is not None and not ask.startswith(("http://", "https://")):
+        raise UsageError(f"--ask {ask}: the address of a server is needed, such as --ask http://127.0.0.1:8000")
     settings = load(config, overrides, with_schema=True)
     from service.demo.sending import send_loans  # noqa: PLC0415 - slow to import
 
-    sent = send_loans(settings, events=events, rate=rate, drift_every=drift_every or DRIFT_EVERY_EVENTS)
+    drift_every = drift_every or DRIFT_EVERY_EVENTS
+    sent = send_loans(settings, events=events, rate=rate, drift_every=drift_every, ask=ask)
     if as_json:
         told = {"events": sent.events, "refused": dict(sent.refused), "seconds": round(sent.seconds, 3)}
         answer({"topic": settings.source.topic, **told})

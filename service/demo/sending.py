@@ -3,10 +3,12 @@
 import math
 import signal
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
 
+from service.demo.asking import Asker
 from service.demo.loans import SCHEMA, loans
 from service.errors import ConfigurationError
 from service.ingest.connect import open_sink
@@ -21,29 +23,34 @@ SEEDS = 2**31 - 1
 logger = structlog.get_logger(__name__)
 
 
-def send_loans(settings: Settings, *, events: int | None, rate: float, drift_every: int) -> Sent:
+def send_loans(
+    settings: Settings, *, events: int | None, rate: float, drift_every: int, ask: str | None = None
+) -> Sent:
     """Send so many loans, ``rate`` a second, by another rule after every ``drift_every``; without end if None.
 
-    SIGTERM and Ctrl-C end it. It waits for a topic that is away, without end too. Raises ConfigurationError unless the
-    schema is the demo's, and SourceRefusedError where no waiting helps.
+    ``ask`` is the address of a server that is asked about some of them. SIGTERM and Ctrl-C end it. It waits for a topic
+    that is away, without end too. Raises ConfigurationError unless the schema is the demo's, and SourceRefusedError
+    where no waiting helps.
     """
     _require_loans(settings.schema_)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     outbox = Outbox(open_sink(settings), settings.source.topic, math.inf)
-    try:
-        _send(outbox, events, rate, drift_every)
-        outbox.flush()
-    except KeyboardInterrupt:
-        logger.info("stream ends", events=outbox.sent.events)
-    finally:
-        outbox.sink.close()
-        signal.signal(signal.SIGTERM, before)
+    with ExitStack() as cleanup:
+        cleanup.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
+        cleanup.callback(outbox.sink.close)
+        asker = Asker(ask) if ask is not None else None
+        if asker is not None:
+            cleanup.callback(asker.close)
+        try:
+            _send(outbox, asker, events, rate, drift_every)
+            outbox.flush()
+        except KeyboardInterrupt:
+            logger.info("stream ends", events=outbox.sent.events)
     outbox.sent.seconds = time.monotonic() - began
     return outbox.sent
 
 
-def _send(outbox: Outbox, events: int | None, rate: float, drift_every: int) -> None:
+def _send(outbox: Outbox, asker: Asker | None, events: int | None, rate: float, drift_every: int) -> None:
     # Each stream has loans and ids of its own: none is held out that was learnt from when it came the last time.
     began_ms = time.time_ns() // 1_000_000
     due = time.monotonic()
@@ -54,6 +61,8 @@ def _send(outbox: Outbox, events: int | None, rate: float, drift_every: int) -> 
             logger.info("the rule changes" if number else "stream begins", events=number, rate=rate)
         due = max(due, time.monotonic() - MOST_LATE_SECONDS)
         outbox.wait_until(due)
+        if asker is not None:
+            asker.see(loan["features"])
         outbox.put({"id": f"loan-{began_ms}-{number}", "ts": time.time_ns() // 1_000_000, **loan})
         due += 1 / rate
         if outbox.is_due():

@@ -82,9 +82,7 @@ def test_a_file_that_a_browser_has_is_not_sent_again(ready: Service) -> None:
     assert not matches('"c"', '"b"')
 
 
-@pytest.mark.parametrize(
-    "name", ["nope.js", "index.html", "%2e%2e%2fassets.py", "__init__.py", "%00", "a" * 3_000]
-)
+@pytest.mark.parametrize("name", ["nope.js", "index.html", "%2e%2e%2fassets.py", "__init__.py", "%00", "a" * 3_000])
 def test_what_is_no_file_of_the_page_is_a_404(ready: Service, name: str) -> None:
     """No path leads out of the folder."""
     problem_of(ready.client.get(f"/page/{name}"), 404)
