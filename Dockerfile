@@ -55,6 +55,7 @@ RUN pip --python build wheel --no-deps --no-build-isolation --wheel-dir dist . \
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="Freshet" \
       org.opencontainers.image.description="Keeps a PyTorch model current with its Kafka stream" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 freshet \
  && useradd --uid 10001 --gid freshet --no-create-home --home-dir /tmp --shell /usr/sbin/nologin freshet \

@@ -106,7 +106,7 @@ class Observer:
         """One phase of a round took this long."""
 
     def trained(self, loss: float) -> None:
-        """A round's final training loss of the leading challenger."""
+        """A round's final training loss, the mean over the challengers that did not diverge."""
 
     def mixed(self, shares: Mapping[str, float]) -> None:
         """So much of the portfolio's prediction is each member's, by its name; the shares add up to 1."""

@@ -15,7 +15,7 @@ class IntakeMetrics(PrometheusObserver):
         source = ("topic", "partition")
         self._consumed = self._counter(
             "freshet_events_consumed",
-            "Records read, accepted and refused; good: it rises as fast as producers write.",
+            "Records read from a partition, accepted and refused; good: it rises as fast as producers write.",
             *source,
         )
         self._gone = self._counter(
@@ -40,19 +40,19 @@ class IntakeMetrics(PrometheusObserver):
         )
         self._held_back = self._counter(
             "freshet_intake_held_back_seconds",
-            "Time in which nothing was polled because what comes behind could not keep up; good: 0.",
+            "Time in which nothing was taken in because what comes behind could not keep up; good: 0.",
             "reason",
             known=each(HOLD_REASONS),
         )
         self._window = self._gauge(
-            "freshet_window_events", "Events in the training window; good: at window.events once so many have come."
+            "freshet_window_events", "Events in the window, the newest that may be trained on; good: at window.events once so many have come."
         )
         self._replay = self._gauge(
-            "freshet_replay_events", "Events in the replay memory; good: at window.replay_events after a while."
+            "freshet_replay_events", "Older events kept in the replay memory; good: at window.replay_events after a while."
         )
         self._heldout = self._gauge(
             "freshet_heldout_events",
-            "Events in the held-out slices; good: enough for the gate, gate.min_recent_events at least.",
+            "Events in the held-out slices, which nothing is trained on; good: enough for the gate, gate.min_recent_events at least.",
         )
 
     def consumed(self, topic: str, partition: int, events: int) -> None:

@@ -31,13 +31,13 @@ class PrometheusObserver(Observer):
         # No record is refused by both: what the server refuses never comes into the topic.
         self._refused = self._counter(
             "freshet_events_rejected",
-            "Records that did not fit; good: none, or a small and steady share.",
+            "Records that did not fit the schema, by what was wrong first; good: none, or a small and steady share.",
             "reason",
             known=each(REFUSAL_REASONS),
         )
         self._dead_letters = self._counter(
             "freshet_dead_letters",
-            "Refused records set aside; good: none failed.",
+            "Refused records sent to the topic of dead letters, or failed to be; good: none failed.",
             "outcome",
             known=each(DEAD_LETTER_OUTCOMES),
         )

@@ -45,7 +45,7 @@ class ServerObserver(PrometheusObserver):
         self.registry.register(self._checkpoint)
         self._swaps = self._counter(
             "freshet_swaps",
-            "Attempts to serve a new checkpoint; good: all swapped.",
+            "Attempts to take over a new checkpoint, by how they ended; good: all swapped.",
             "outcome",
             known=each(SWAP_OUTCOMES),
         )
@@ -87,13 +87,13 @@ class ServerObserver(PrometheusObserver):
         )
         self._shadow_agreed = self._counter(
             "freshet_shadow_agreed",
-            "Instances of those for which it says the same label; good: nearly all, or as few as you expect.",
+            "Instances for which a shadow says the same label as what serves; good: nearly all, or as few as you expect.",
             "candidate",
             known=each(shadows if labelled else ()),
         )
         self._shadow_difference = self._counter(
             "freshet_shadow_score_difference",
-            "Sum of how far its scores are from those that were answered: 0 to 1 each, or units of the label.",
+            "Sum over instances of how far a shadow's scores are from those answered: 0 to 1 each, or label units.",
             "candidate",
             known=each(shadows),
         )
@@ -170,11 +170,11 @@ class _ServedCheckpoint(Collector):
         )
         created = GaugeMetricFamily(
             "freshet_checkpoint_timestamp_seconds",
-            "When that checkpoint was made; good: within the last rounds, while events arrive.",
+            "When the serving checkpoint was made; good: within the last rounds, while events arrive.",
         )
         until = GaugeMetricFamily(
             "freshet_trained_until_timestamp_seconds",
-            "The newest event that checkpoint was trained on; good: a few rounds old.",
+            "The time of the newest event that the serving checkpoint was trained on; good: a few rounds old.",
         )
         if served is not None:
             info.add_metric((served.checkpoint_id,), 1)

@@ -54,9 +54,8 @@ class TrainerObserver(IntakeMetrics):
         roles = [(role,) for role in MODEL_ROLES]
         self._prequential_loss = self._gauge(
             "freshet_prequential_loss",
-            "Mean loss on the newest window.events events, before they were learnt"
-            f" ({'nats' if self._classifies else 'squared label units'});"
-            " good: the champion's below the frozen model's.",
+            "Mean loss on the newest window.events events, before they were learnt (nats; in a regression squared"
+            " label units); good: the champion's below the frozen model's.",
             "model",
             known=roles,
         )
@@ -76,9 +75,10 @@ class TrainerObserver(IntakeMetrics):
         )
         self._drift = self._gauge(
             "freshet_drift_score",
-            "How far the newest events are from the data that the champion was trained on (psi), what share of them is"
-            " missing or unseen then, and how far its predictions and its error are from what they were;"
-            " good: psi below 0.1, shares near 0.",
+            "How far a feature's newest values are from those that the champion was trained on (psi), the share of them"
+            " that is missing or was unseen then, and, of the model itself, how far its predictions are from those"
+            " expected of it (prediction) and by how many standard deviations its error has risen (concept);"
+            " good: psi and prediction below 0.1, the others near 0.",
             "feature",
             "kind",
             known=drift,
@@ -90,13 +90,14 @@ class TrainerObserver(IntakeMetrics):
         self._reference.set(math.nan)
         self._alarms = self._counter(
             "freshet_drift_alarms",
-            "Times that drift was found; good: rare, and followed by promotions.",
+            "Alarms for drift of the features (data), of what is predicted, or of the rule itself (concept); good: rare, and followed by promotions.",
             "kind",
             known=each(DRIFT_KINDS),
         )
         self._heldout_loss = self._gauge(
             "freshet_heldout_loss",
-            "Mean loss on a held-out slice when a candidate was last judged; good: the challenger's not above.",
+            "Mean loss on a held-out slice when a challenger was last judged, unit as of the prequential loss;"
+            " good: the challenger's not above the champion's.",
             "slice",
             "role",
             known=[(name, role) for name in HELDOUT_SLICES for role in HELDOUT_ROLES],
@@ -111,7 +112,7 @@ class TrainerObserver(IntakeMetrics):
         )
         self._cpu = self._counter(
             "freshet_training_cpu_seconds",
-            "Processor time that training has cost; good: it rises by less than trigger.budget_share.",
+            "Processor time of the training worker in rounds; good: its rate stays below trigger.budget_share.",
         )
         self._unserved = self._gauge(
             "freshet_unserved_age_seconds",
@@ -119,7 +120,7 @@ class TrainerObserver(IntakeMetrics):
         )
         self._spacing = self._gauge(
             "freshet_round_spacing_ratio",
-            "How many times wider than usual rounds are spaced since they bring nothing; usual: 1.",
+            "How many times as wide as configured rounds are spaced, since those before brought nothing; usual: 1.",
         )
         self._rounds = self._counter(
             "freshet_rounds",
@@ -136,12 +137,13 @@ class TrainerObserver(IntakeMetrics):
         )
         self._training_loss = self._gauge(
             "freshet_training_loss",
-            "Training loss at the end of the newest round; good: not far below the prequential loss.",
+            "Mean of the portfolio's members' training losses at the end of the newest round (nats; in a regression"
+            " Huber's loss of the standardised label); good: in nats not far below the prequential loss.",
         )
         self._training_loss.set(math.nan)
         self._decisions = self._counter(
             "freshet_gate_decisions",
-            "Decisions of the gate; good: promotions among them, no rollback.",
+            "Decisions of the gate about what serves, by their reason; good: promotions among them, no rollback.",
             "decision",
             "reason",
             known=decisions,
@@ -152,7 +154,7 @@ class TrainerObserver(IntakeMetrics):
         self._speculative.set(0)
         self._suspicions = self._counter(
             "freshet_suspicion_turns",
-            "Suspicions that what arrives is noise, and how they ended; good: none.",
+            "Turns of suspicions that what arrives is noise: how they began, went on and ended; good: none.",
             "what",
             known=each(SUSPICION_TURNS),
         )
@@ -178,7 +180,7 @@ class TrainerObserver(IntakeMetrics):
         )
         self._restarts = self._counter(
             "freshet_worker_restarts",
-            "Restarts of the training worker; good: none.",
+            "Restarts of the training worker's process, by what ended it; good: none.",
             "cause",
             known=each(WORKER_RESTART_CAUSES),
         )

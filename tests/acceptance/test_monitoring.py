@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -46,6 +47,8 @@ SERVER = (
     "freshet_request_duration_seconds_count",
     "freshet_requests_in_flight",
 )
+
+RULES = Path(__file__).parents[2] / "config" / "prometheus" / "rules"
 
 BOTH = {"freshet_events_rejected_total", "freshet_dead_letters_total"}
 
@@ -94,7 +97,8 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     service, port = Service(folder), free_port()
     config = folder / "prometheus.yml"
     config.write_text(
-        "global: {scrape_interval: 1s}\n"
+        "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+        f"rule_files: ['{RULES}/*.yml']\n"
         "scrape_configs:\n"
         f"- {{job_name: trainer, static_configs: [{{targets: ['127.0.0.1:{service.trainer_port}']}}]}}\n"
         f"- {{job_name: server, static_configs: [{{targets: ['127.0.0.1:{service.server_port}']}}]}}\n"
@@ -244,3 +248,23 @@ def test_annotations_are_where_it_happened(monitored: Monitored) -> None:
                     f'freshet_checkpoint_info{{id="{one["metric"]["id"]}"}}'
                 )
                 assert float(one["value"][1]) == pytest.approx(1_000 * float(made[0]["value"][1]))
+
+
+def test_rules_can_be_evaluated_on_what_is_exported(monitored: Monitored) -> None:
+    """No rule fails on real series, for example since two match one; what is recorded is there; a healthy one is quiet.
+
+    Jobs have other names here: only those alerts stand that know processes by them.
+    """
+
+    def evaluated() -> list[dict[str, Any]] | None:
+        answer = monitored.ask("rules")
+        rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]] if answer else []
+        return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
+
+    rules = eventually(evaluated, "every rule to be evaluated", 30)
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
+    standing = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["alerts"]}
+    assert standing <= {"FreshetNoTrainer", "FreshetNoServer"}
+    for rule in rules:
+        if rule["type"] == "recording":
+            assert monitored.found(rule["name"]), rule["name"]

@@ -1,6 +1,7 @@
 """The compose file, the image's recipe and their locks, as far as they can be judged without starting anything."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,9 @@ def test_the_image_has_one_user_and_says_what_it_is() -> None:
     assert 'ENTRYPOINT ["freshet"]' in last
     assert "STOPSIGNAL SIGTERM" in last
     assert re.search(r'^HEALTHCHECK .*CMD \["python", "-m", "service.health"\]$', last, flags=re.MULTILINE)
-    assert "org.opencontainers.image.licenses" in last
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f'org.opencontainers.image.version="{project["version"]}"' in last
+    assert f'org.opencontainers.image.licenses="{project["license"]}"' in last
     assert not re.search(r"apt-get|gcc|build-essential", DOCKERFILE)
 
 
