@@ -45,14 +45,16 @@ class IntakeMetrics(PrometheusObserver):
             known=each(HOLD_REASONS),
         )
         self._window = self._gauge(
-            "freshet_window_events", "Events in the window, the newest that may be trained on; good: at window.events once so many have come."
+            "freshet_window_events",
+            "Events in the window, the newest that may be trained on; good: at window.events once so many have come.",
         )
         self._replay = self._gauge(
-            "freshet_replay_events", "Older events kept in the replay memory; good: at window.replay_events after a while."
+            "freshet_replay_events",
+            "Older events kept in the replay memory; good: at window.replay_events after a while.",
         )
         self._heldout = self._gauge(
             "freshet_heldout_events",
-            "Events in the held-out slices, which nothing is trained on; good: enough for the gate, gate.min_recent_events at least.",
+            "Events held out from training for the gate to judge by; good: gate.min_recent_events at least.",
         )
 
     def consumed(self, topic: str, partition: int, events: int) -> None:

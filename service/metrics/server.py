@@ -87,7 +87,7 @@ class ServerObserver(PrometheusObserver):
         )
         self._shadow_agreed = self._counter(
             "freshet_shadow_agreed",
-            "Instances for which a shadow says the same label as what serves; good: nearly all, or as few as you expect.",
+            "Instances for which a shadow says the label that was answered; good: nearly all, or as few as you expect.",
             "candidate",
             known=each(shadows if labelled else ()),
         )

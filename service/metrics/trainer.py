@@ -90,7 +90,7 @@ class TrainerObserver(IntakeMetrics):
         self._reference.set(math.nan)
         self._alarms = self._counter(
             "freshet_drift_alarms",
-            "Alarms for drift of the features (data), of what is predicted, or of the rule itself (concept); good: rare, and followed by promotions.",
+            "Alarms for drift of features (data), predictions, or the rule (concept); good: rare, then a promotion.",
             "kind",
             known=each(DRIFT_KINDS),
         )
@@ -124,7 +124,8 @@ class TrainerObserver(IntakeMetrics):
         )
         self._rounds = self._counter(
             "freshet_rounds",
-            "Rounds of training that ended; good: some promoted, none failed.",
+            "Rounds that ended; rolled_back: the predecessor serves again, or the round had learnt from noise; good: some "
+            "promoted, none failed.",
             "outcome",
             known=each(ROUND_OUTCOMES),
         )
@@ -138,7 +139,7 @@ class TrainerObserver(IntakeMetrics):
         self._training_loss = self._gauge(
             "freshet_training_loss",
             "Mean of the portfolio's members' training losses at the end of the newest round (nats; in a regression"
-            " Huber's loss of the standardised label); good: in nats not far below the prequential loss.",
+            " Huber's loss of the standardised label); good: not far below the prequential loss, but for a regression.",
         )
         self._training_loss.set(math.nan)
         self._decisions = self._counter(

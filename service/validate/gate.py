@@ -158,11 +158,12 @@ def withheld(decision: Decision, reason: str) -> Decision:
 def outcome_of(decision: Decision) -> str | None:
     """Return how a round has ended with its decision.
 
+    ``rolled_back`` if the predecessor serves again, or if the round had learnt from what turned out to be noise.
     None for the first checkpoint, which is no promotion, and as long as a suspicion has not ended.
     """
     if decision.reason in ("first_checkpoint", "suspected"):
         return None
-    if decision.reason == "rolled_back":
+    if decision.decision == ROLLBACK or decision.reason == "rolled_back":
         return "rolled_back"
     return "promoted" if decision.decision == PROMOTE else "rejected"
 

@@ -175,7 +175,7 @@ def test_a_provably_better_predecessor_comes_back() -> None:
     assert (decision.decision, decision.reason, decision.challenger) == ("rollback", "previous_better", "previous")
     assert decision.numbers["previous"]["forward_mean_difference"] == pytest.approx(-0.2)
     assert decision.numbers.keys() == {"main", "previous"}
-    assert outcome_of(decision) == "rejected"
+    assert outcome_of(decision) == "rolled_back"
 
 
 def test_a_challenger_that_is_better_still_goes_out() -> None:
