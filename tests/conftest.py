@@ -1,6 +1,7 @@
 """Shared by all tests: a real Kafka broker, started when the first test asks for it and stopped at the end."""
 
 import gc
+import logging
 import os
 import threading
 import warnings
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
+import structlog
 
 # As trainer and server do: on few cores the threads of a small network's arithmetic fight each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -62,6 +64,22 @@ def secure_kafka(own_kafka: Broker) -> Broker:
     if not can_secure():
         not_here("certificates for the test broker's secured listeners are made by openssl; install it")
     return own_kafka
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Undo what a test, or a program that it runs in this process, makes of logs: others listen to them, too."""
+    configured = structlog.get_config() if structlog.is_configured() else None
+    root = logging.getLogger()
+    level = root.level
+    yield
+    structlog.reset_defaults()
+    if configured is not None:
+        structlog.configure(**configured)
+    # Ours alone: pytest has its own there.
+    root.handlers = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture

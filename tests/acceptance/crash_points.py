@@ -45,6 +45,7 @@ POINTS: dict[str, str] = {
     "store identity": rf"(fsync /store/\.id{BESIDE}|rename .* -> /store/id)",
     "decision": r"fsync /store/decisions\.jsonl",
     "status": r"rename .* -> /store/status\.json",
+    "course": r"rename .* -> /store/course\.json",
     "round inputs": r"rename .* -> /state/rounds/[0-9]+/inputs\.safetensors",
     "round description": r"rename .* -> /state/rounds/[0-9]+/round\.json",
     "dead letters": r"commit records",
