@@ -91,7 +91,8 @@ def test_checkpoint_damaged_on_disk(file: str, damage: str, copied: Service) -> 
     copied.await_ready()
     assert answering(copied) == before
     DAMAGES[damage](copied.folder / "store" / "checkpoints" / newest / file)
-    pointer.write_bytes(to_newest)
+    (copied.folder / "to_newest").write_bytes(to_newest)
+    (copied.folder / "to_newest").replace(pointer)  # as a trainer does: a server looks all the time
     damaged = 'freshet_swaps_total{outcome="damaged"}'
     eventually(lambda: copied.metric(damaged, trainer=False) == 1, "the damage to be counted")
     assert answering(copied) == before
