@@ -124,8 +124,8 @@ class TrainerObserver(IntakeMetrics):
         )
         self._rounds = self._counter(
             "freshet_rounds",
-            "Rounds that ended; rolled_back: the predecessor serves again, or the round had learnt from noise; good: some "
-            "promoted, none failed.",
+            "Rounds that ended; rolled_back: the predecessor serves again, or the round had learnt from noise; "
+            "good: some promoted, none failed.",
             "outcome",
             known=each(ROUND_OUTCOMES),
         )
