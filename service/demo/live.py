@@ -61,6 +61,8 @@ def demo(settings: Settings, *, events: int | None, rate: float) -> dict[str, An
         "events_per_second": pace["events_per_second"],
     }
     _say(_verdict(summary))
+    if events:
+        _say("over, and its server with it; `freshet demo` without --events runs until you stop it")
     return summary
 
 
@@ -113,7 +115,7 @@ def _stream(
     drift_every: int,
 ) -> dict[str, Any]:
     """Send events evenly paced and tell what is decided meanwhile; return counts and seconds."""
-    journal, place = Journal(settings.store.path / DECISIONS), 0
+    teller = _Teller(Journal(settings.store.path / DECISIONS))
     stream = _numbered(loans(settings.train.seed + 1_000, drift_every), drift_every)
     sink = open_sink(settings)
     began, sent = time.monotonic(), 0
@@ -123,13 +125,13 @@ def _stream(
             sink.send(settings.source.topic, json.dumps(event).encode())
             sent += 1
         sink.flush()
-        place = _tell_new(journal, place, tally.events)
+        teller.tell(tally.events)
     limit = time.monotonic() + SETTLE_SECONDS
     while tally.events < sent and trainer.is_alive() and time.monotonic() < limit:
         time.sleep(STEP_SECONDS)
     seconds = time.monotonic() - began
     sink.close()
-    _tell_new(journal, place, tally.events)
+    teller.tell(tally.events)
     return {"events": sent, "seconds": round(seconds, 3), "events_per_second": round(tally.events / seconds, 1)}
 
 
@@ -140,17 +142,26 @@ def _numbered(stream: Iterator[dict[str, Any]], drift_every: int) -> Iterator[di
         yield {"id": f"loan-{number}", "ts": time.time_ns() // 1_000_000, **event}
 
 
-def _tell_new(journal: Journal, place: int, predicted: int) -> int:
-    """Print the promotions since ``place``, now that so many events are predicted; return the place to go on from."""
-    entries, place = journal.read_since(place)
-    for entry in entries:
-        if entry.get("decision") == "promote":
+class _Teller:
+    """Prints promotions as the journal tells of them; why, where it is not as the time before."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._place = 0
+        self._reason = ""
+
+    def tell(self, predicted: int) -> None:
+        """Print what is new, now that so many events are predicted."""
+        entries, self._place = self._journal.read_since(self._place)
+        for entry in entries:
+            if entry.get("decision") != "promote":
+                continue
             newest = {role: 1 - told["error"] for role, told in entry["prequential"].items()}
+            why, self._reason = f"; {entry['meaning']}" if entry["reason"] != self._reason else "", entry["reason"]
             _say(
-                f"{predicted:>11,} events: promoted {entry['checkpoint']}, {entry['reason']}; on the newest events "
-                f"champion {newest['champion']:.1%}, frozen {newest['frozen']:.1%}"
+                f"{predicted:>11,} events: promoted {entry['checkpoint']}; of the newest events champion "
+                f"{newest['champion']:.1%} right, frozen {newest['frozen']:.1%}{why}"
             )
-    return place
 
 
 def _where_to_look(settings: Settings, rate: float, drift_every: int) -> str:
@@ -173,6 +184,9 @@ def _verdict(summary: dict[str, Any]) -> str:
         return f"    {title}: champion {champion:.1%}, frozen {frozen:.1%} ({bought:+.1f} points)"
 
     rounds = ", ".join(f"{count} {outcome}" for outcome, count in summary["rounds"].items())
+    others = 2 * summary["rounds"]["started"] - sum(summary["rounds"].values())
+    if others:
+        rounds += f", {others} taken back or cut off by the end"
     return (
         f"{summary['predicted']:,} events predicted, then learnt, in {summary['seconds']:.1f} s; rounds: {rounds}\n"
         f"{line('accuracy over all events', summary['accuracy'])}\n"

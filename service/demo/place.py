@@ -36,8 +36,8 @@ def own_settings(settings: Settings, folder: Path) -> Settings:
             "store": settings.store.model_copy(update={"path": folder / "store"}),
             "trainer": trainer.model_copy(update={"state_path": folder / "state", "port": trainer_port}),
             "serve": serve.model_copy(update={"port": serve_port}),
-            # The demo tells its story itself; only what goes wrong is logged beside it.
-            "log": settings.log.model_copy(update={"level": "warning"}),
+            # The demo tells its story itself; only what goes wrong is logged beside it, in lines for people as well.
+            "log": settings.log.model_copy(update={"level": "warning", "format": "console"}),
         }
     )
 
