@@ -81,7 +81,7 @@ def _run(
             failure.append(error)
 
     trainer = threading.Thread(target=trainer_work, name="trainer")
-    probes = ProbeServer(settings.trainer.host, settings.trainer.port, tally.registry, readiness)
+    probes = ProbeServer(settings.trainer.host, settings.trainer.port, tally.registry, readiness, alive=readiness.alive)
     server = start_server(settings, folder)
     with stop_signals() as stop:
         try:

@@ -41,6 +41,15 @@ STALE_WRITES = 5
 STALE_SECONDS = 5.0
 """A trainer's status is stale when it is older than so many of its writes, and than so many seconds."""
 
+
+def stale_after_seconds(settings: Settings) -> float:
+    """Return the age from which a trainer's status is stale.
+
+    While the dead letters' topic is away, each attempt keeps what writes the status for half of the trainer's grace.
+    """
+    blocked = settings.trainer.grace_seconds / 2
+    return max(STALE_SECONDS, STALE_WRITES * settings.trainer.status_seconds) + blocked
+
 RETRY_AFTER_SECONDS = 5
 
 
@@ -178,5 +187,5 @@ def _trainer(settings: Settings) -> dict[str, Any] | None:
     if status is None:
         return None
     age_seconds = max(0.0, time.time() - written_seconds)
-    stale = age_seconds > max(STALE_SECONDS, STALE_WRITES * settings.trainer.status_seconds)
+    stale = age_seconds > stale_after_seconds(settings)
     return {**status, "age_seconds": round(age_seconds, 3), "stale": stale}

@@ -47,7 +47,7 @@ SWITCH_SECONDS = 0.001
 
 
 class Readiness:
-    """What `/readyz` says: a fixed reason until there is a loop to ask."""
+    """What `/readyz` and `/healthz` say: a fixed reason until there is a loop to ask."""
 
     def __init__(self) -> None:
         self.reason: str | None = "starting"
@@ -56,6 +56,10 @@ class Readiness:
     def __call__(self) -> str | None:
         """Return why the trainer is not ready, None if it is."""
         return self.loop.problem if self.loop is not None else self.reason
+
+    def alive(self) -> str | None:
+        """Return why the trainer is past help, None if it is not: what `/healthz` says."""
+        return self.loop.stuck if self.loop is not None else None
 
 
 def train(settings: Settings, *, standby: bool = True) -> None:
@@ -73,7 +77,9 @@ def train(settings: Settings, *, standby: bool = True) -> None:
     metrics.watch_readiness(readiness)
     parts = trainer_parts(settings, metrics)
     with stop_signals() as stop, bounded_stop(stop, settings.trainer.grace_seconds), ExitStack() as cleanup:
-        probes = ProbeServer(settings.trainer.host, settings.trainer.port, metrics.registry, readiness)
+        probes = ProbeServer(
+            settings.trainer.host, settings.trainer.port, metrics.registry, readiness, alive=readiness.alive
+        )
         cleanup.callback(parts.close)
         cleanup.callback(probes.stop)
         probes.start()

@@ -35,6 +35,9 @@ STATE = "state"
 MOST_UNSAVED_RUNS = 2_000_000
 """Runs of offsets held in memory, 32 bytes each, while no state can be saved; beyond, polling waits for the disk."""
 
+STUCK_SECONDS = 120.0
+"""A loop that has not turned for so long hangs; no turn waits so long for a broker or a disk."""
+
 LETTERS_SECONDS = 0.5
 """Refused records wait about so long in memory, shorter than a snapshot may take to come."""
 
@@ -73,12 +76,20 @@ class TrainerLoop:
         self._evictions = Evictions(learner.counts["evicted_unlearnt"])
         self._bulletin = Bulletin(settings, learner, self._intake)
         self._saved_seconds: float | None = None
+        self._turned_at = time.monotonic()
+
+    @property
+    def stuck(self) -> str | None:
+        """That the loop hangs, in one line, so that somebody starts the trainer anew; None while it turns."""
+        quiet = time.monotonic() - self._turned_at
+        return f"the trainer hangs: its loop has not turned for {quiet:.0f} s" if quiet > STUCK_SECONDS else None
 
     @property
     def problem(self) -> str | None:
         """Why the trainer does not do its work now, in one line; None while it does."""
         return (
-            next(iter(self._troubles.values()), None)
+            self.stuck
+            or next(iter(self._troubles.values()), None)
             or self._intake.problem
             or self._breaker.problem(time.monotonic())
             or self._runner.problem
@@ -93,6 +104,7 @@ class TrainerLoop:
         self._source.seek(self._learner.positions, self._learner.topics)
         self._clean = False
         while not stop.is_set():
+            self._turned_at = time.monotonic()
             pause = self._take_in()
             self._advance(time.monotonic())
             if pause:

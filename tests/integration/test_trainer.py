@@ -20,7 +20,7 @@ from service.store.course import read_course
 from service.store.journal import Journal
 from service.store.lease import LOCK
 from service.store.status import read_status
-from service.trainer import Readiness, learn
+from service.trainer import Readiness, learn, loop
 from tests.acceptance.conftest import eventually
 from tests.acceptance.streams import events
 from tests.trainer_status import members
@@ -422,3 +422,30 @@ def test_a_standby_waits_for_a_lock_that_a_stopped_trainer_keeps(make: Make) -> 
     eventually(lambda: running.readiness() is None, "the trainer to begin")
     running.stop()
     assert running.failure is None
+
+
+def test_a_loop_that_hangs_is_neither_alive_nor_ready(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that whoever watches it starts it anew; one that waits for events is both."""
+    trainer = make()
+    trainer.start()
+    trainer.send(events(300))
+    trainer.await_accepted(300)
+    eventually(lambda: trainer.readiness() is None, "readiness")
+    assert trainer.readiness.alive() is None
+    hangs, goes_on = threading.Event(), threading.Event()
+    poll = EmbeddedSource.poll
+
+    def hang(*given: Any) -> Any:
+        hangs.set()
+        goes_on.wait(60)
+        return poll(*given)
+
+    monkeypatch.setattr(loop, "STUCK_SECONDS", 0.5)
+    monkeypatch.setattr(EmbeddedSource, "poll", hang)
+    assert hangs.wait(60)
+    eventually(lambda: "the trainer hangs" in str(trainer.readiness.alive()), "word that it hangs")
+    assert "the trainer hangs" in str(trainer.readiness())
+    monkeypatch.setattr(loop, "STUCK_SECONDS", 120.0)
+    monkeypatch.setattr(EmbeddedSource, "poll", poll)
+    goes_on.set()
+    assert (trainer.readiness(), trainer.readiness.alive()) == (None, None)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from service import __version__
 from service.errors import StoreError
-from service.serve.inspection import STALE_SECONDS, STALE_WRITES
+from service.serve.inspection import stale_after_seconds
 from service.serve.page.forms import DriftTold, FeatureDrift, OverviewAnswer, Scores, Served
 from service.serve.page.history import acts, notices, rounds
 from service.serve.predictor import Predictor, Serving
@@ -63,7 +63,7 @@ class Collector:
             trouble=self._predictor.trouble,
             trainer=told,
             heard_at=utc_text(self._held[STATUS][0][0] / 1e9) if trainer is not None else None,
-            stale_after_seconds=max(STALE_SECONDS, STALE_WRITES * settings.trainer.status_seconds),
+            stale_after_seconds=stale_after_seconds(settings),
             scores=self._read(COURSE, lambda _: Scores(**asdict(read_course(path))), None) or _no_scores(),
             rounds=rounds(journal),
             notices=notices(journal),
