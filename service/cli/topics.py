@@ -41,10 +41,13 @@ def create(
     if as_json:
         answer(
             {
-                "created": [name for name, made in found.items() if made],
-                "present": [name for name, made in found.items() if not made],
+                "created": [name for name, topic in found.items() if topic.made],
+                "present": [name for name, topic in found.items() if not topic.made],
             }
         )
         return
-    for name, made in found.items():
-        tell(f"freshet: topic {name} {'made' if made else 'is there'}")
+    for name, topic in found.items():
+        count = f"{topic.partitions} partition{'' if topic.partitions == 1 else 's'}"
+        differs = partitions is not None and topic.partitions != partitions and not topic.made
+        asked = f", not {partitions}: more are added by Kafka's own tools, not here" if differs else ""
+        tell(f"freshet: topic {name} {'made' if topic.made else 'is there'}, with {count}{asked}")

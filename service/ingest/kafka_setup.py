@@ -1,7 +1,7 @@
 """Makes the topics that are read, and those of their dead letters, where the cluster has none yet."""
 
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
@@ -17,8 +17,15 @@ NO_METRICS = "metrics_enabled"  # consumers and producers take it, this client d
 BROKERS_CHOICE = -1
 
 
-def create_topics(source: Source, partitions: int | None, replication_factor: int | None) -> dict[str, bool]:
-    """Return, by name, whether each topic was made now or was there already; None leaves a number to the broker.
+class Topic(NamedTuple):
+    """A topic that is there: whether it was made now, and how many partitions it has."""
+
+    made: bool
+    partitions: int
+
+
+def create_topics(source: Source, partitions: int | None, replication_factor: int | None) -> dict[str, Topic]:
+    """Make what is missing, and return all topics by name; None leaves a number to the broker.
 
     Raises SourceUnavailableError while no broker answers, and FreshetError with the broker's reason for a topic that it
     does not make.
@@ -35,9 +42,10 @@ def create_topics(source: Source, partitions: int | None, replication_factor: in
             missing = {name: shape for name in names if name not in present}
             made = _create(admin, missing, source.kafka) if missing else set()
             admin.wait_for_topics(names)
+            described = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(names)}
         except KafkaError as error:
             raise unavailable(source.kafka, error) from error
-    return {name: name in made for name in names}
+    return {name: Topic(name in made, described[name]) for name in names}
 
 
 def _create(admin: Any, missing: dict[str, dict[str, int]], settings: KafkaSettings) -> set[str]:  # noqa: ANN401

@@ -40,9 +40,10 @@ def sentences(result: Result) -> list[str]:
     ]
     judged = rounds["promoted"] + rounds["rejected"]
     if judged:
+        first = "" if result.pretrained else ", of which the first made the first model"
         told.append(
-            f"{rounds['started']:,} rounds were trained; of {judged:,} candidates the gate let {rounds['promoted']:,} "
-            f"out and rejected {rounds['rejected']:,}"
+            f"{rounds['started']:,} rounds were trained{first}; of {judged:,} candidates the gate let "
+            f"{rounds['promoted']:,} out and rejected {rounds['rejected']:,}"
             + (f"; {rounds['failed']:,} rounds failed" if rounds["failed"] else "")
             + (f"; {rounds['rolled_back']:,} were rolled back" if rounds["rolled_back"] else "")
             + "."

@@ -26,8 +26,9 @@ def test_what_is_missing_is_made_and_what_is_there_stays(kafka: Broker) -> None:
     """Each topic gets one for its dead letters; the second time nothing is left to do."""
     there, new = kafka.create_topic(), f"t-{uuid4().hex[:12]}"
     reads = source(kafka, new, there)
-    assert create_topics(reads, 3, 1) == {new: True, f"{new}.dlq": True, there: False, f"{there}.dlq": True}
-    assert not any(create_topics(reads, 5, 1).values())
+    made = {new: (True, 3), f"{new}.dlq": (True, 3), there: (False, 1), f"{there}.dlq": (True, 3)}
+    assert create_topics(reads, 3, 1) == made
+    assert create_topics(reads, 5, 1) == {name: (False, count) for name, (_, count) in made.items()}
     assert kafka.has(new)
     assert kafka.has(f"{there}.dlq")
 
@@ -56,3 +57,13 @@ def test_the_command_tells_what_it_made(kafka: Broker, capsys: pytest.CaptureFix
         main(["topics", "create", "--json", *(part for one in sets for part in ("--set", one))])
     assert ended.value.code == 0
     assert json.loads(capsys.readouterr().out) == {"created": [topic, f"{topic}.dlq"], "present": []}
+
+
+def test_a_topic_with_fewer_partitions_than_asked_for_is_told(kafka: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """It stays as it is, and nobody is left to think otherwise."""
+    topic = kafka.create_topic()
+    sets = ["schema.numeric=[a]", "source.kind=kafka", f"source.topic={topic}"]
+    sets.append(f"source.kafka.bootstrap_servers={kafka.bootstrap}")
+    with pytest.raises(SystemExit):
+        main(["topics", "create", "--partitions", "3", *(part for one in sets for part in ("--set", one))])
+    assert f"topic {topic} is there, with 1 partition, not 3" in capsys.readouterr().err
