@@ -179,7 +179,7 @@ class ParquetTable(Table):
             from pyarrow.parquet import ParquetFile  # noqa: PLC0415
         except ImportError:
             raise TableError(
-                f"{self.path}: reading Parquet needs pyarrow; install it with `pip install 'freshet[parquet]'`"
+                f"{self.path}: reading Parquet needs pyarrow; install it with `pip install pyarrow`"
             ) from None
         try:
             with _readable(self.path), ParquetFile(self.path) as file:

@@ -62,8 +62,10 @@ def _send(
     drift_every: int | None,
     ask: str | None,
 ) -> None:
-    if ask is not None and not ask.startswith(("http://", "https://")):
-        raise UsageError(f"--ask {ask}: the address of a server is needed, such as --ask http://127.0.0.1:8000")
+    from service.demo.asking import place_of  # noqa: PLC0415 - no other command needs it
+
+    if ask is not None:
+        place_of(ask)  # a wrong address is told before anything is opened
     settings = load(config, overrides, with_schema=True)
     from service.demo.sending import send_loans  # noqa: PLC0415 - slow to import
 

@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
     if error.name != "httpx":
         raise
     raise ModuleNotFoundError(
-        "service.client needs httpx: install freshet[client], or httpx itself", name="httpx"
+        "service.client needs httpx: pip install httpx", name="httpx"
     ) from None
 
 from service.client.answers import (

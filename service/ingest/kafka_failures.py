@@ -22,6 +22,9 @@ CHECK = "check source.kafka.bootstrap_servers and the broker"
 WRONG_HOST = {62, 63, 64}  # OpenSSL: host name, e-mail, IP address mismatch
 NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST"}
 SURELY_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}  # the others are met as well when a broker goes down
+CODECS = {"snappy": "python-snappy", "lz4": "lz4", "zstd": "zstandard"}
+"""What kafka-python needs for each kind of compression, as packages are called."""
+
 LASTING = (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -102,8 +105,12 @@ def _refused(settings: KafkaSettings, error: Exception) -> str | None:
         case InvalidReceiveError() if _answered_in_tls(error):
             line = f"what answers there speaks TLS: check {KEY}.protocol ({security.protocol}) and the port"
         case UnsupportedCodecError():
-            codec = next((name for name in ("snappy", "lz4", "zstd") if name in str(error)), "an unknown codec")
-            line = f"records are compressed by {codec}, which is not installed here: pip install 'freshet[compression]'"
+            codec = next((name for name in CODECS if name in str(error)), None)
+            line = (
+                f"records are compressed by {codec}, which is not installed here: pip install {CODECS[codec]}"
+                if codec is not None
+                else "records are compressed by an unknown codec"
+            )
     return line
 
 

@@ -18,7 +18,7 @@ from service.replay.verdict import headline, sentences
 from service.validate.gate import REASONS
 
 REPORT = "report.html"
-MISSING = "the report needs plotly: pip install 'freshet[report]'; decisions.jsonl is written without it"
+MISSING = "the report needs plotly: pip install plotly; decisions.jsonl is written without it"
 SHOWN_SECTIONS = ("task", "schema", "window", "trigger", "train", "gate")
 
 

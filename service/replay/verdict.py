@@ -91,10 +91,14 @@ def _of_trials(result: Result) -> str:
         "noise": "it was noise and rolled back",
         "expired": "it stayed open",
     }
-    found = ", ".join(f"{turns[what]:,} times {words}" for what, words in endings.items() if turns[what])
-    return f"Learning was on trial {turns['entered']:,} times, in {on_trial_share(result):.1%} of the stream" + (
+    found = ", ".join(f"{_times(turns[what])} {words}" for what, words in endings.items() if turns[what])
+    return f"Learning was on trial {_times(turns['entered'])}, in {on_trial_share(result):.1%} of the stream" + (
         f": {found}." if found else "."
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _of_the_gate(result: Result) -> str:

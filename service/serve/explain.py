@@ -22,7 +22,7 @@ from service.serve.threads import in_thread
 from service.settings.beside import Explain
 
 PARAMETER = "explain"
-EXTRA = "explanations need the extra `explain`: pip install 'freshet[explain]' where this server runs"
+EXTRA = "explanations need the extra `explain`: pip install captum where this server runs"
 NO_ANSWER = "the model has no finite answer for a part of these values"
 VALUE = "value"
 RETRY_AFTER_SECONDS = 2

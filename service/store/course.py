@@ -5,6 +5,7 @@ together, so that the last minutes and the last month can be drawn from the same
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,6 +24,9 @@ MOST_POINTS = 480
 
 CROWDING = 0.75
 """How fast points thin out with their age: at 0 all are equally far apart, at 1 the distance grows as the age does."""
+
+FUTURE_MS = 60_000
+"""A point so far ahead of the clock was made by a clock that was wrong, and would keep all others out until then."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +54,10 @@ class Course:
     def add(self, at_ms: int, events: int, errors: Mapping[str, float], *, promoted: int, lag: int) -> bool:
         """Add a point if events were predicted since the last one, and tell whether there is one.
 
-        A clock that was set back does not make the course run backwards: until it has caught up, points are left out.
+        A clock that was set back a little does not make the course run backwards: until it has caught up, points are
+        left out. After more than FUTURE_MS it is believed, and the points from its future are dropped.
         """
+        self._forget_later_than(at_ms + FUTURE_MS)
         if not events or (self.at_ms and (events == self.events[-1] or at_ms <= self.at_ms[-1])):
             return False
         point = (at_ms, events, *(_rounded(errors.get(role)) for role in ("champion", "frozen", "previous")))
@@ -64,6 +70,16 @@ class Course:
     def copy(self) -> "Course":
         """Return a course that later points do not change."""
         return Course(*(list(getattr(self, name)) for name in NAMES))
+
+    def _forget_later_than(self, at_ms: int) -> None:
+        kept = bisect_right(self.at_ms, at_ms)
+        dropped = len(self) - kept
+        if dropped:
+            for name in NAMES:
+                del getattr(self, name)[kept:]
+            log.warning(
+                "the clock was ahead, or is behind: points of the course from the future are dropped", points=dropped
+            )
 
     def _most_crowded(self) -> int:
         """Return the point that is missed least: whose neighbours are closest, for its age. Both ends stay."""

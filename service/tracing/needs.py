@@ -12,8 +12,8 @@ def require_tracing(settings: Settings) -> None:
     """Raise ConfigurationError if traces are wanted and what they need is not installed."""
     if settings.telemetry.traces and not all(map(_installed, NEEDED)):
         raise ConfigurationError(
-            "telemetry.traces is true, but OpenTelemetry is not installed; install Freshet with its extra "
-            "(pip install 'freshet[otel]'), or set telemetry.traces to false"
+            "telemetry.traces is true, but OpenTelemetry is not installed; install Freshet with its extra `otel` "
+            "(pip install '.[otel]' in the checkout), or set telemetry.traces to false"
         )
 
 

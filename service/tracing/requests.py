@@ -63,9 +63,10 @@ class TracedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI protocol)."""
+        # A request sent ahead has the context of the one before.
+        structlog.contextvars.unbind_contextvars("trace_id", "span_id", "checkpoint")
         if scope["type"] != "http" or scope["path"] in UNTRACED:
-            _request.set(None)  # a request sent ahead has the context of the one before
-            structlog.contextvars.unbind_contextvars("trace_id", "span_id")
+            _request.set(None)
             await self._app(scope, receive, send)
             return
         span = self._tracer.start_span(

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -39,7 +40,7 @@ class Sending:
         endpoint = telemetry.endpoint and telemetry.endpoint.rstrip("/") + PATH
         try:
             self._delivery = Delivery(OTLPSpanExporter(endpoint=endpoint), endpoint or _of_environment())
-            processor = BatchSpanProcessor(self._delivery)
+            processor = Queue(self._delivery)
         except ValueError as error:
             raise ConfigurationError(f"OpenTelemetry's own variables, OTEL_…, in the environment: {error}") from None
         # It would tell of every batch that a collector does not take; we tell when it begins and when it ends.
@@ -92,14 +93,23 @@ class Roots(Sampler):
 class Delivery(SpanExporter):
     """Hands spans to an exporter; tells once when they are not taken, and how many were lost when they are again.
 
-    ``collector`` is where they go, without credentials.
+    Lost is what was ended and not taken, whether the queue dropped it or the collector refused it; spans come in the
+    order in which they ended, so what was ended before the newest that was taken is known. ``collector`` is where they
+    go, without credentials.
     """
 
     def __init__(self, exporter: SpanExporter, endpoint: str) -> None:
         self.collector = _plain(endpoint)
         self._exporter = exporter
-        self._lost = 0
+        self._away = False
         self._given_up = False
+        self._ended = self._taken = self._told = 0
+        self._numbers: weakref.WeakKeyDictionary[ReadableSpan, int] = weakref.WeakKeyDictionary()
+
+    def ended(self, span: ReadableSpan) -> None:
+        """Count a span that will be exported, unless it is dropped; in the order in which they are queued."""
+        self._ended += 1
+        self._numbers[span] = self._ended
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send some spans (the SDK's interface)."""
@@ -111,22 +121,50 @@ class Delivery(SpanExporter):
             log.debug("spans could not be sent", problem=f"{type(error).__name__}: {error}")
             result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:
-            if not self._lost:
+            if not self._away:
                 log.warning("the collector takes no traces; nothing else is affected", collector=self.collector)
-            self._lost += len(spans)
-        elif self._lost:
-            log.info("the collector takes traces again", collector=self.collector, lost_spans=self._lost)
-            self._lost = 0
+            self._away = True
+            return result
+        self._taken += len(spans)
+        if self._away:
+            lost = self._lost(self._numbers[spans[-1]])
+            log.info("the collector takes traces again", collector=self.collector, lost_spans=lost)
+            self._away = False
         return result
 
     def give_up(self) -> None:
-        """Send nothing more, and do not wait to try again."""
+        """Send nothing more, do not wait to try again, and tell what that has cost."""
         self._given_up = True
         self._exporter.shutdown()
+        lost = self._lost(self._ended)
+        if lost:
+            log.warning("spans were lost that the collector has not taken", collector=self.collector, lost_spans=lost)
+
+    def _lost(self, until: int) -> int:
+        """Return how many of the first so many spans were lost, without those that were told before."""
+        lost = until - self._taken - self._told
+        self._told += lost
+        return lost
 
     def shutdown(self) -> None:
         """End (the SDK's interface)."""
         self._exporter.shutdown()
+
+
+class Queue(BatchSpanProcessor):
+    """The spans that wait for a delivery, which knows of each."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        super().__init__(delivery)
+        self._delivery = delivery
+        self._in_order = threading.Lock()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a span (the SDK's interface)."""
+        if span.context and span.context.trace_flags.sampled:
+            with self._in_order:
+                self._delivery.ended(span)
+                super().on_end(span)
 
 
 def _resource(role: str) -> Resource:

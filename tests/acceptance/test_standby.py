@@ -3,6 +3,8 @@
 import fcntl
 import signal
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,8 @@ def put_to_sleep(service: Service, first: Process) -> None:
 
     def asleep() -> bool:
         first.send_signal(signal.SIGSTOP)
+        # A thread amidst a system call finishes it first, and may thereby have locked the file.
+        eventually(lambda: threads_of(first) == {"T"}, "each of its threads to stop")
         with (service.folder / "store" / "lease.lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,6 +35,15 @@ def put_to_sleep(service: Service, first: Process) -> None:
         return True
 
     eventually(asleep, "the first trainer to let the lease's lock go")
+
+
+def threads_of(process: Process) -> set[str]:
+    """Return the states of a process's threads, each a letter of proc(5)."""
+    states = set()
+    for stat in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+        with suppress(OSError):  # it has just ended
+            states.add(stat.read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 ENDS: dict[str, Callable[[Service, Process], None]] = {

@@ -59,7 +59,7 @@ def test_the_command_tells_what_it_made(kafka: Broker, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out) == {"created": [topic, f"{topic}.dlq"], "present": []}
 
 
-def test_a_topic_with_fewer_partitions_than_asked_for_is_told(kafka: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_topic_with_other_partitions_is_told(kafka: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """It stays as it is, and nobody is left to think otherwise."""
     topic = kafka.create_topic()
     sets = ["schema.numeric=[a]", "source.kind=kafka", f"source.topic={topic}"]

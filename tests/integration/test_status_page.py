@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Playwright, Route, expect, sync_p
 
 from service.serve.page.routes import FRESH_SECONDS
 from service.settings import Settings
+from service.store.clock import utc_text
 from service.store.course import Course, write_course
 from service.store.journal import DECISIONS, Journal
 from service.store.operations import Operations, Operator
@@ -74,6 +75,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     journal = Journal(path / DECISIONS)
     told = {"at": "2026-01-31T09:30:00.250Z", "trigger": "new_events", "trigger_detail": "500 new events"}
     journal.append({**told, "event": "decision", "decision": "reject", "reason": "recent_worse", "round": 15})
+    journal.append({**told, "event": "decision", "decision": "reject", "reason": "suspected", "round": 14})
     journal.append({**told, "event": "round_failed", "cause": "crash", "message": HOSTILE, "round": 16})
     journal.append({**told, "event": "drift", "kind": "data", "feature": HOSTILE, "meaning": "the data differ"})
     write_course(path, course())
@@ -167,6 +169,24 @@ def test_it_follows_what_happens(visit: Visit, settings: Settings) -> None:
         expect(visit.page.locator("#notes")).to_contain_text("pinned by eva: wait for me")
     finally:
         operations.unpin(Operator("eva"))
+
+
+def test_counts_since_the_start_and_rounds_without_a_verdict_say_so(visit: Visit, settings: Settings) -> None:
+    """After a restart fewer refusals have a reason than there are letters; some rounds have ended in no count."""
+    page = visit.page
+    expect(page.locator("#stream")).not_to_contain_text("since the start,")
+    expect(page.locator("#rounds-note")).not_to_contain_text("other")
+    expect(page.locator("#rounds .badge.withheld")).to_have_text("withheld")
+    events = {"accepted": 30_000, "refused": 50, "predicted": 30_000}
+    restarted = utc_text(time.time() - 10)
+    write_status(
+        settings.store.path, status(events=events, rounds={"started": 18, "promoted": 15}, started_at=restarted)
+    )
+    ask(page)
+    expect(page.locator("#stream")).to_contain_text(re.compile(r"letters50 .*since the start, [^,]+ ago12not JSON12"))
+    expect(page.locator("#stream")).to_contain_text("Last recordnone since the start")
+    expect(page.locator("#health")).to_contain_text("1 (crash) since the start")
+    expect(page.locator("#rounds-note")).to_contain_text("15 promoted, 3 others (first model, withheld or cut off)")
 
 
 def test_a_server_that_is_away_is_told(visit: Visit) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from service import health
+from service.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
@@ -74,9 +77,13 @@ def test_whatever_is_published_is_so_to_this_machine(name: str) -> None:
 def test_who_stays_up_is_started_again_and_asked_for_its_health(name: str) -> None:
     """All but the set-up, which runs once; the image of ours brings its own check."""
     service = SERVICES[name]
-    assert service["restart"] == ("no" if name == "topics" else "unless-stopped")
-    if name in OURS:
-        assert service.get("healthcheck", {}).get("disable", False) == (name in {"topics", "sender"})
+    # The sender ends with exit code 2 when the configuration is not for its loans: that is not tried for ever.
+    assert service["restart"] == {"topics": "no", "sender": "on-failure:3"}.get(name, "unless-stopped")
+    if name in {"topics", "sender"}:
+        assert service["healthcheck"] == {"disable": True}
+    elif name in OURS:  # by its role, so that on the host's network none is well by another's answer
+        assert service["healthcheck"] == {"test": ["CMD", "python", "-m", "service.health", name]}
+        assert name in health.PORTS
     else:
         assert service["healthcheck"]["test"][0] == "CMD"
 
@@ -89,6 +96,33 @@ def test_everything_that_is_mounted_exists(name: str) -> None:
     named = [volume.split(":")[0] for volume in service.get("volumes", []) if isinstance(volume, str)]
     assert {volume for volume in named if not volume.startswith(".")} <= set(STACK["volumes"])
     assert set(service.get("secrets", ())) <= set(STACK["secrets"])
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_what_is_unset_in_env_leaves_the_configuration_alone(name: str) -> None:
+    """The environment goes before the file, as null if it is empty: only what the stack itself decides is in it."""
+    service = SERVICES[name]
+    fixed = {key: value for key, value in service["environment"].items() if value is not None}
+    assert set(fixed) == {"FRESHET_SOURCE__KIND", "FRESHET_SOURCE__KAFKA__BOOTSTRAP_SERVERS"}
+    assert all(fixed.values())
+    assert not [file["path"] for file in service["env_file"] if (ROOT / file["path"]).exists() or file["required"]]
+
+
+def test_what_env_names_goes_before_the_configuration() -> None:
+    """Variables without a value are handed through; a secret that is named brings the path that it is mounted at."""
+    named: dict[str, Any] = yaml.safe_load(VARIABLE.sub(lambda found: found[3] or "", COMPOSE))["services"]
+    for name in sorted(OURS):
+        handed = {key for key, value in named[name]["environment"].items() if value is None}
+        files = [(ROOT / file["path"]).read_text(encoding="utf-8") for file in named[name]["env_file"]]
+        told = dict(line.split("=") for file in files for line in file.splitlines() if not line.startswith("#"))
+        assert told.pop("FRESHET_SOURCE__KAFKA__SECURITY__PASSWORD_FILE") == "/run/secrets/kafka_password"
+        assert "kafka_password" in named[name]["secrets"]
+        if name == "server":
+            assert told.pop("FRESHET_SERVE__TOKENS_FILE") == "/run/secrets/tokens"
+            assert "tokens" in named[name]["secrets"]
+            handed.remove("FRESHET_SERVE__ANNOUNCE_SECONDS")
+        assert not told
+        assert handed == {"FRESHET_LOG__LEVEL"}
 
 
 def test_a_secret_is_a_file_and_none_is_in_here() -> None:
@@ -108,7 +142,16 @@ def test_images_are_pinned() -> None:
             assert service["build"]["context"] == "."
         else:
             assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
-    assert set(re.findall(r"^FROM (\S+:\S+)", DOCKERFILE, flags=re.MULTILINE)) == {"python:3.13-slim"}
+    bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE))
+    assert bases == {"${PYTHON_IMAGE}", "venv"}
+    base = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, flags=re.MULTILINE)
+    assert base
+    assert base[1] == SERVICES["trainer"]["build"]["args"]["PYTHON_IMAGE"] == "python:3.13-slim"
+
+
+def test_the_image_is_built_by_the_front_end_that_docker_brings() -> None:
+    """Nothing is downloaded to read the recipe with, and an older BuildKit reads it as well."""
+    assert not re.search(r"^# *syntax *=|<<|^COPY .*--link", DOCKERFILE, flags=re.MULTILINE)
 
 
 def test_nothing_starts_before_what_it_needs() -> None:
@@ -136,10 +179,14 @@ def test_stopping_gives_each_role_its_grace_time() -> None:
 
 def test_the_example_shows_each_variable_with_its_default() -> None:
     """.env.example has a line for every variable of the compose file, and for nothing else."""
+    settings = Settings()
     defaults = {name: value for name, sign, value in VARIABLE.findall(COMPOSE) if sign == "-"}
+    defaults["FRESHET_LOG__LEVEL"] = settings.log.level
+    defaults["FRESHET_SERVE__ANNOUNCE_SECONDS"] = f"{settings.serve.announce_seconds:g}"
     shown = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE, flags=re.MULTILINE))
     assert all((ROOT / file).exists() for file in shown.pop("COMPOSE_FILE").split(":"))  # read by compose itself
-    assert set(shown) == {name for name, _, _ in VARIABLE.findall(COMPOSE)}
+    handed = set(re.findall(r"^ +(FRESHET_\w+):(?: #.*)?$", COMPOSE, flags=re.MULTILINE))
+    assert set(shown) == {name for name, _, _ in VARIABLE.findall(COMPOSE)} | handed
     for name, value in shown.items():
         # Of a secret the example shows where it may lie.
         assert value == defaults[name] or (defaults[name].endswith("/no-secret") and value.startswith("./secrets/"))

@@ -73,7 +73,7 @@ function rounds() {
 
 function series(id, given, more, extra) {
   const traces = Object.entries(given.series).map(([name, values], index) => ({
-    type: "scatter", mode: "lines", name, x: given.at, y: values, ...extra(color("series-" + (1 + (index % 8)))),
+    type: "scatter", mode: "lines", name, x: given.at, y: values, ...extra(color("series-" + (1 + (index % 9)))),
   }));
   draw(id, traces, more);
 }

@@ -8,7 +8,8 @@ from service import __version__
 from service.serve.schemas import EXAMPLE_ID, EXAMPLE_TIME, EXAMPLE_TRAINER, Answer, Latest, Pinned
 from service.settings import Task
 
-Outcome = Literal["promoted", "rejected", "rolled_back", "failed"]
+Outcome = Literal["first_model", "promoted", "rejected", "withheld", "rolled_back", "failed"]
+"""As rounds are counted, and two that are in no count: the first model, and what a suspicion holds back."""
 
 
 class Served(Answer):
@@ -50,7 +51,9 @@ class RoundTold(Answer):
 
     at: str = Field(examples=[EXAMPLE_TIME])
     round: int | None = Field(examples=[42])
-    outcome: Outcome
+    outcome: Outcome = Field(
+        description="`first_model` replaces none, `withheld` waits for the end of a suspicion; neither is counted"
+    )
     reason: str = Field(examples=["forward_better"], description="of the decision, or what made the round fail")
     meaning: str | None = Field(
         examples=["better on arriving events, and not provably worse on held-out ones"],
@@ -113,7 +116,9 @@ class OverviewAnswer(Answer):
     pinned: Pinned | None = Field(examples=[None])
     trouble: str | None = Field(examples=[None], description="why what is pinned, else the latest, does not serve")
     trainer: dict[str, Any] | None = Field(
-        examples=[EXAMPLE_TRAINER], description="what the trainer last wrote of itself; null if it never did"
+        examples=[EXAMPLE_TRAINER],
+        description="what the trainer last wrote of itself; null if it never did; `refused` (by reason) and "
+        "`worker.restarts` count since its `started_at`, all else goes on after a restart",
     )
     heard_at: str | None = Field(examples=[EXAMPLE_TIME], description="when the trainer last wrote")
     stale_after_seconds: float = Field(examples=[5.0], description="a trainer silent for so long should have written")

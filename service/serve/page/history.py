@@ -11,6 +11,13 @@ MOST_CHARS = 400
 """Of one text: a failed round's message can be long."""
 
 OUTCOMES: dict[str, Outcome] = {"promote": "promoted", "reject": "rejected", "rollback": "rolled_back"}
+"""By decision, where the reason says nothing else."""
+
+OUTCOMES_BY_REASON: dict[str, Outcome] = {
+    "first_checkpoint": "first_model",
+    "suspected": "withheld",
+    "rolled_back": "rolled_back",
+}
 SUSPICION = "suspicion"
 
 
@@ -51,7 +58,7 @@ def acts(entries: Iterable[Mapping[str, Any]]) -> list[Act]:
 
 def _round(entry: Mapping[str, Any]) -> RoundTold | None:
     failed = entry.get("event") == "round_failed"
-    outcome = "failed" if failed else OUTCOMES.get(str(entry.get("decision")))
+    outcome = "failed" if failed else _outcome(str(entry.get("decision")), str(entry.get("reason")))
     if outcome is None:
         return None
     return RoundTold(
@@ -66,6 +73,11 @@ def _round(entry: Mapping[str, Any]) -> RoundTold | None:
         training_seconds=_number(entry.get("training_seconds")),
         evidence=None if failed else _evidence(entry),
     )
+
+
+def _outcome(decision: str, reason: str) -> Outcome | None:
+    """Return how a decision ended its round, as the trainer counts it; None of what is no decision."""
+    return OUTCOMES_BY_REASON.get(reason, OUTCOMES[decision]) if decision in OUTCOMES else None
 
 
 def _evidence(entry: Mapping[str, Any]) -> Evidence | None:

@@ -30,6 +30,8 @@ PATIENCE_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 2
 
 JSON = "application/json"
+KEPT = {"Cache-Control": "private, no-cache"}
+"""By the one browser that shows it, which asks each time; without a copy of its own a 304 would tell it nothing."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,7 @@ class Overview:
             )
         if reading.exception() is not None:
             self._reading = None  # the next request tries anew
-        return answer_of(reading.result(), if_none_match, {"Cache-Control": "no-cache"})
+        return answer_of(reading.result(), if_none_match, KEPT)
 
     def _read(self) -> Asset:
         body = self._collector.collect().model_dump_json().encode()

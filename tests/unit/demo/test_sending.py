@@ -86,7 +86,14 @@ def test_what_was_due_while_the_topic_was_away_is_not_made_up_for(
 def test_sigterm_ends_a_stream_without_end(settings: Settings) -> None:
     """It comes back with what was sent, as a container that is stopped has to."""
     handler = signal.getsignal(signal.SIGTERM)
-    alarm = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    process = os.getpid()
+
+    def stop_once_something_is_sent() -> None:
+        while not settings.source.embedded.path.exists() or not sent(settings):
+            time.sleep(0.01)
+        os.kill(process, signal.SIGTERM)
+
+    alarm = threading.Thread(target=stop_once_something_is_sent)
     alarm.start()
     told = send_loans(settings, events=None, rate=1_000.0, drift_every=1_000)
     alarm.join()

@@ -38,7 +38,7 @@ def test_the_headline_says_what_fine_tuning_was_worth(figures: dict[str, Any], w
         ({"gate": {"enabled": False}}, "The gate was off"),
         (
             {"turns": {"entered": 3, "changed": 1, "noise": 2}, "suspicions": [(0, 100, "noise")]},
-            "on trial 3 times, in 10.0% of the stream: 1 times the stream had changed, 2 times it was noise",
+            "on trial 3 times, in 10.0% of the stream: once the stream had changed, 2 times it was noise",
         ),
     ],
 )

@@ -139,6 +139,7 @@ def test_an_answer_that_a_client_has_is_not_sent_again(ready: Service) -> None:
     first = ready.client.get("/v1/overview")
     again = ready.client.get("/v1/overview", headers={"If-None-Match": first.headers["etag"]})
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+    assert {one.headers["cache-control"] for one in (first, again)} == {"private, no-cache"}
 
 
 @pytest.mark.parametrize("broken", [{"drift": 5}, {"drift": {"psi": {"a": "b", "c": True}}}, {"worth_an_alarm": "x"}])

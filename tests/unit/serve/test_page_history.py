@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from service.serve.page.history import MOST_CHARS, MOST_ROUNDS, acts, notices, rounds
+from service.validate.gate import DECISION_REASONS, Decision, outcome_of
 
 PROMOTED: dict[str, Any] = {
     "event": "decision",
@@ -45,6 +46,14 @@ def test_a_decision_is_told_with_its_freshest_evidence() -> None:
     assert recent is not None
     assert (recent.slice, recent.events, recent.difference, recent.standard_error) == ("recent", 50, 0.01, None)
     assert rounds([PROMOTED | {"numbers": {}}])[0].evidence is None
+
+
+def test_an_outcome_is_what_the_trainer_counts() -> None:
+    """What it counts as nothing has a name of its own: the first model, and what a suspicion withholds."""
+    uncounted = {"first_checkpoint": "first_model", "suspected": "withheld"}
+    for decision, reason in DECISION_REASONS:
+        told = rounds([PROMOTED | {"decision": decision, "reason": reason}])[0]
+        assert told.outcome == (outcome_of(Decision(decision, reason, "main")) or uncounted[reason]), reason
 
 
 def test_a_failed_round_is_told_with_its_message() -> None:

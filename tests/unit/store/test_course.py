@@ -4,8 +4,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from service.store.course import COURSE, MOST_POINTS, NAMES, Course, read_course, write_course
+from service.store.course import COURSE, FUTURE_MS, MOST_POINTS, NAMES, Course, read_course, write_course
 
 SECOND_MS = 1_000
 ERRORS = {"champion": 0.125, "frozen": 0.5, "previous": 0.25}
@@ -43,6 +44,22 @@ def test_nothing_new_is_no_point(at_ms: int, events: int) -> None:
     assert not course.add(at_ms, events, ERRORS, promoted=0, lag=0)
     assert course == course_of(1)
     assert not Course().add(1_000, 0, ERRORS, promoted=0, lag=0)
+
+
+@pytest.mark.parametrize("ahead_ms", [FUTURE_MS, FUTURE_MS + 1])
+def test_a_clock_that_was_wrong_for_once_does_not_stop_the_course(tmp_path: Path, ahead_ms: int) -> None:
+    """A point from the far future is dropped, also one that a former trainer left; a small step back is waited out."""
+    course = course_of(3)
+    assert course.add(4_000 + ahead_ms, 40, ERRORS, promoted=0, lag=0)
+    write_course(tmp_path, course)
+    course = read_course(tmp_path)
+    with capture_logs() as logs:
+        added = [course.add(at_ms, at_ms, ERRORS, promoted=0, lag=0) for at_ms in (4_000, 5_000)]
+    wrong = ahead_ms > FUTURE_MS
+    assert added == [wrong, wrong]
+    assert course.at_ms == [1_000, 2_000, 3_000, *((4_000, 5_000) if wrong else (4_000 + ahead_ms,))]
+    assert [line["points"] for line in logs] == ([1] if wrong else [])
+    assert len({len(getattr(course, name)) for name in NAMES}) == 1
 
 
 def test_a_course_is_bounded_and_thins_out_with_age() -> None:

@@ -45,7 +45,7 @@ def test_untraced_nothing_of_opentelemetry_is_loaded() -> None:
 def test_a_missing_extra_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With traces on, one line names the extra, and the exit code is 2; with traces off nobody asks."""
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ConfigurationError, match=r"freshet\[otel\]") as caught:
+    with pytest.raises(ConfigurationError, match=r"'\.\[otel\]' in the checkout") as caught:
         require_tracing(ON)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)

@@ -110,6 +110,22 @@ def test_log_lines_of_a_request_carry_its_ids(kept: Kept) -> None:
     assert seen[1] == {"request_id": "r-2"}
 
 
+@pytest.mark.parametrize(
+    ("path", "kept_names"), [("/", {"request_id", "trace_id", "span_id"}), ("/readyz", {"request_id"})]
+)
+def test_log_lines_say_nothing_of_the_request_before(kept: Kept, path: str, kept_names: set[str]) -> None:
+    """A request that was sent ahead on a connection has the context of the one before it."""
+    seen: list[dict[str, Any]] = []
+
+    async def look() -> None:
+        seen.append(structlog.contextvars.get_contextvars())
+
+    with structlog.contextvars.bound_contextvars(trace_id="old", span_id="old", checkpoint="000001-00000000"):
+        ask(kept, look, (path, {}))
+    assert {*seen[0]} == kept_names
+    assert "old" not in seen[0].values()
+
+
 def test_an_error_of_ours_is_an_error_of_the_span(kept: Kept) -> None:
     """By its status code, as the conventions want it."""
 

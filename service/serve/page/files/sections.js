@@ -40,7 +40,7 @@ export function rounds(data) {
   const trigger = data.trainer?.trigger;
   const under = data.trainer?.round;
   const told = [];
-  if (totals) told.push(["promoted", "rejected", "rolled_back", "failed"].filter((how) => totals[how] || how === "promoted").map((how) => `${count(totals[how] ?? 0)} ${plain(how)}`).join(", "));
+  if (totals) told.push(ended(totals, under));
   if (under) told.push(`round ${under.number} is ${under.stage === "training" ? "in training" : "being published"}`);
   else if (trigger?.enough_events) told.push(`next at ${count(trigger.enough_events)} new events, ${count(data.trainer.new_events ?? 0)} are there`);
   if (trigger?.spacing > 1) told.push(`${figure(trigger.spacing)} times wider apart than usual, since those before brought nothing`);
@@ -48,6 +48,15 @@ export function rounds(data) {
   const [newest, older] = [data.rounds.slice(0, SHOWN_ROUNDS), data.rounds.slice(SHOWN_ROUNDS)];
   fill(byId("rounds"), [newest, data.task], () => (newest.length ? newest.map((one) => round(one, data.task)) : el("li", {}, el("span", { class: "why" }, "No round has ended yet."))));
   fold(byId("more-rounds"), older, data.task, `${plural(older.length, "older round")}`, (one) => round(one, data.task));
+}
+
+/** How many rounds ended how; the rest are those that are counted as nothing, so that it all adds up. */
+function ended(totals, under) {
+  const counted = ["promoted", "rejected", "rolled_back", "failed"].map((how) => [how, totals[how] ?? 0]);
+  const words = counted.filter(([how, number]) => number || how === "promoted").map(([how, number]) => `${count(number)} ${plain(how)}`);
+  const rest = counted.reduce((left, [, number]) => left - number, (totals.started ?? 0) - (under ? 1 : 0));
+  if (rest > 0) words.push(`${count(rest)} ${rest === 1 ? "other" : "others"} (first model, withheld or cut off)`);
+  return words.join(", ");
 }
 
 function round(one, task) {
@@ -124,7 +133,7 @@ function fold(place, items, also, words, build) {
 /** Fill a list of facts: [name, value or node, tone, class]. */
 function facts(id, rows) {
   const kept = rows.filter(Boolean);
-  fill(byId(id), kept.map(([name, value, ...rest]) => [name, value?.outerHTML ?? value, ...rest]), () =>
+  fill(byId(id), kept.map(([name, value, ...rest]) => [name?.outerHTML ?? name, value?.outerHTML ?? value, ...rest]), () =>
     kept.flatMap(([name, value, tone, kind]) => [el("dt", { class: kind ?? null }, name), el("dd", { "data-tone": tone ?? null }, value)]));
 }
 
@@ -138,15 +147,17 @@ export function stream(data) {
   const refused = trainer.events?.refused ?? 0;
   const partitions = Object.entries(trainer.lag ?? {}).sort(([, a], [, b]) => b - a);
   const reasons = Object.entries(trainer.refused ?? {}).sort(([, a], [, b]) => b - a);
+  const told = reasons.reduce((sum, [, events]) => sum + events, 0);
   return facts("stream", [
     ["Topic", trainer.topic ?? "–"],
     trainer.events_per_second !== undefined && ["Arriving", `${figure(trainer.events_per_second)} records/s`],
-    ["Last record", at(trainer.arrived_at, "none yet")],
+    ["Last record", at(trainer.arrived_at, accepted + refused ? "none since the start" : "none yet")],
     ["Waiting", lag ? plural(lag, "record") : "none", behind(trainer) ? "warn" : null],
     ...(partitions.length > 1 ? partitions.slice(0, SHOWN_PARTITIONS).map(([name, events]) => [name, count(events), null, "under"]) : []),
     partitions.length > SHOWN_PARTITIONS && [`${count(partitions.length - SHOWN_PARTITIONS)} more`, "no more than those", null, "under"],
     ["Accepted", plural(accepted, "event")],
     ["Dead letters", refused ? `${count(refused)} (${percent(refused / (accepted + refused), 2)})` : "none"],
+    told !== refused && trainer.started_at && [el("span", {}, "since the start, ", when(trainer.started_at)), told ? count(told) : "none", null, "under"],
     ...reasons.map(([reason, events]) => [REFUSALS[reason] ?? plain(reason), count(events), null, "under"]),
     trainer.events?.evicted_unlearnt ? ["Left unlearnt", plural(trainer.events.evicted_unlearnt, "event")] : null,
   ]);
@@ -164,7 +175,7 @@ export function health(data) {
     trainer.started_at && ["Started", at(trainer.started_at)],
     trainer.read_at && ["Source answered", at(trainer.read_at)],
     trainer.worker && ["Training worker", trainer.worker.ready ? "ready" : "starting", trainer.worker.ready ? null : "warn"],
-    trainer.worker && ["Worker restarts", restarts.length ? restarts.map(([cause, number]) => `${count(number)} (${cause})`).join(", ") : "none", restarts.length ? "warn" : null],
+    trainer.worker && ["Worker restarts", `${restarts.length ? restarts.map(([cause, number]) => `${count(number)} (${cause})`).join(", ") : "none"} since the start`, restarts.length ? "warn" : null],
     trainer.trigger?.round_seconds > 0 && ["A round takes", duration(trainer.trigger.round_seconds)],
     trainer.trigger?.budget_balance_seconds !== null && trainer.trigger?.budget_balance_seconds !== undefined && ["Budget left", `${signed(trainer.trigger.budget_balance_seconds)} s of a core`],
     trainer.saved_at && ["State saved", at(trainer.saved_at)],
@@ -179,8 +190,8 @@ export function serving(data) {
   const id = (name) => el("span", { class: "id" }, name);
   facts("serving", [
     ["Checkpoint", served ? id(served.id) : "none yet"],
-    served && ["Took over", when(served.since)],
     served && ["Published", when(served.created_at)],
+    served && ["Taken up here", when(served.since)],
     served?.trained_until && ["Newest event learnt", when(served.trained_until)],
     latest && latest.id !== served?.id && ["Latest", id(latest.id)],
     ["Pinned", pinned ? `by ${pinned.by}` : "no", pinned ? "warn" : null],

@@ -89,7 +89,7 @@ function why(data, found) {
 function freshness(data) {
   const { serving, trainer } = data;
   if (!serving) return firstRound(trainer);
-  const line = [{ id: serving.id }, " took over ", { at: serving.since }];
+  const line = [{ id: serving.id }, " was published ", { at: serving.created_at }];
   if (serving.trained_until) line.push(", having learnt from events up to ", { at: serving.trained_until });
   line.push(".");
   const waited = trainer && !silent(data) ? trainer.trigger?.unserved_seconds : null;
