@@ -64,7 +64,7 @@ function round(one, task) {
   const { evidence } = one;
   if (evidence && evidence.difference !== null) {
     const { name, unit } = judgedBy(task);
-    numbers.push(`${name} ${measured(evidence.difference, evidence.standard_error)}${unit} against the serving model, on ${plural(evidence.events, evidence.slice === "forward" ? "arriving event" : "held-out event")}`);
+    numbers.push(`${name} ${measured(evidence.difference, evidence.standard_error)}${unit} against the serving model's (below 0 is better), on ${plural(evidence.events, evidence.slice === "forward" ? "arriving event" : "held-out event")}`);
   }
   if (one.training_seconds !== null) numbers.push(`trained in ${duration(one.training_seconds)}`);
   if (one.trigger) numbers.push(`for ${one.trigger_detail ?? plain(one.trigger)}`);
