@@ -14,9 +14,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "httpx":
         raise
-    raise ModuleNotFoundError(
-        "service.client needs httpx: pip install httpx", name="httpx"
-    ) from None
+    raise ModuleNotFoundError("service.client needs httpx: pip install httpx", name="httpx") from None
 
 from service.client.answers import (
     Answered,

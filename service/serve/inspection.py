@@ -50,6 +50,7 @@ def stale_after_seconds(settings: Settings) -> float:
     blocked = settings.trainer.grace_seconds / 2
     return max(STALE_SECONDS, STALE_WRITES * settings.trainer.status_seconds) + blocked
 
+
 RETRY_AFTER_SECONDS = 5
 
 
