@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from service.cli.options import AsJson, Config, Overrides, answer, at_least, load, tell
+from service.demo.loans import DRIFT_EVERY_EVENTS
 from service.errors import UsageError
-
-DRIFT_EVERY_EVENTS = 20_000
 
 
 def demo(

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from service.demo.loans import loans
+from service.demo.loans import DRIFT_EVERY_EVENTS, loans
 from service.demo.place import await_ready, own_settings, start_server
 from service.demo.tally import Tally
 from service.ingest.connect import open_sink
@@ -25,9 +25,6 @@ from service.trainer import Readiness, learn, stop_signals
 
 HISTORY_EVENTS = 5_000
 """Events of the first rule that the frozen model is pre-trained on, before the stream begins."""
-
-DRIFT_EVERY_EVENTS = 20_000
-"""Events between two changes of a demo without end; one with an end has three in it."""
 
 STEP_SECONDS = 0.02
 SETTLE_SECONDS = 20.0

@@ -14,6 +14,9 @@ SCHEMA = Schema(
 CONCEPTS = (0, 6, 2, 8)
 """Agrawal's classification functions, each in turn; no two of them agree on much."""
 
+DRIFT_EVERY_EVENTS = 20_000
+"""Events between two changes of a stream without end, unless told otherwise; a demo with an end has three in it."""
+
 
 def loans(seed: int, drift_every: int) -> Iterator[dict[str, Any]]:
     """Yield labelled loan applications without end, by another rule after every ``drift_every`` (Agrawal 1993)."""

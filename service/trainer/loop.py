@@ -230,14 +230,15 @@ class TrainerLoop:
         for (feature, kind), score in drift.items():
             observer.drifted(feature, kind, score)
         observer.mixed(learner.portfolio.by_name())
-        champion = learner.roles.champion.checkpoint_id if learner.roles.champion else None
-        if learner.roles.champion is not None and learner.roles.champion.reference.until_ms is not None:
-            observer.compared_with(learner.roles.champion.reference.until_ms / 1_000)
+        champion = learner.roles.champion
+        if champion is not None and champion.reference.until_ms is not None:
+            observer.compared_with(champion.reference.until_ms / 1_000)
         lag = self._source.lag()
         course = self._bulletin.note(time.monotonic(), lag)
         status = status_of(self._settings, learner, lag, drift, problem=self.problem, paused=self._paused)
         status |= self._bulletin.status(self._runner.worker, self._promotion.stage, self._saved_seconds)
-        task = self._scribe.submit(self._publisher.report, status, champion, course)
+        champion_id = champion.checkpoint_id if champion is not None else None
+        task = self._scribe.submit(self._publisher.report, status, champion_id, course)
         self._reporting = (task, self._promotion.publications)
 
     def _reported(self, reporting: Future[Standing | None], publications: int) -> None:

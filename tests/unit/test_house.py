@@ -102,10 +102,3 @@ def test_the_commands_in_the_readme_exist() -> None:
     called = set(re.findall(r"^make ([a-z]+)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert called == {"lint", "test"}
     assert named | called | {"bench", "lock", "clean"} <= targets
-
-
-def test_links_between_documents_lead_somewhere() -> None:
-    """A relative link in README and docs names a file that is there."""
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
