@@ -34,7 +34,7 @@ class TabularInputs:
         self.embedded = [index for index, room in enumerate(rooms) if room > MOST_SLOTS]
         self.room = encoder.room
         self._slots = torch.tensor([min(room, MOST_SLOTS) for room in rooms], dtype=torch.int64)
-        begins = [sum(list(self.blocks.values())[: 2 + index]) for index in range(len(rooms))]
+        begins = [sum(list(self.blocks.values())[2 : 2 + index]) for index in range(len(rooms))]
         self._begins = torch.tensor(begins, dtype=torch.int64)
         edges = None if encoder.edges is None else torch.from_numpy(encoder.standard_edges())
         self._lows = None if edges is None else edges[:, :-1]
@@ -46,18 +46,15 @@ class TabularInputs:
 
     def __call__(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return features [n, width] float32 and the codes [n, embedded] that are embedded besides."""
-        rows, wide = numbers.shape
-        features = torch.zeros(rows, self.width)
-        features[:, :wide] = numbers
-        features[:, wide : wide + missing.shape[1]] = missing
+        parts = [numbers, missing]
         if len(self._slots):
             shown = torch.where(codes < self._slots, codes, torch.ones_like(codes))  # the rest share the unknown's
-            features.scatter_(1, shown + self._begins, 1.0)
+            flags = torch.zeros(len(codes), self.plain - numbers.shape[1] - missing.shape[1])
+            parts.append(flags.scatter_(1, shown + self._begins, 1.0))
         if self._lows is not None:
             binned = numbers[:, : len(self._lows), None]
-            through = ((binned - self._lows) * self._slopes).clamp_(0.0, 1.0)
-            features[:, self.plain :] = through.flatten(1)
-        return features, codes[:, self.embedded]
+            parts.append((binned - self._lows).mul_(self._slopes).clamp_(0.0, 1.0).flatten(1))
+        return torch.cat(parts, dim=1), codes[:, self.embedded]
 
 
 @lru_cache(maxsize=4)

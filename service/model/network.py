@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -41,19 +42,8 @@ class Perceptrons(Members):
         columns, room, each = embedded if hidden else (0, 0, 0)
         self._columns, self._embedded = columns, columns * each
         widths = [self.width + self._embedded, *hidden, outputs]
-        shapes = {f"{FIRST}.{name}": (rows, widths[1]) for name, rows in blocks.items() if rows}
-        if columns:
-            shapes |= {f"{FIRST}.embedded": (self._embedded, widths[1])}
-        shapes |= {f"{FIRST}.bias": (1, widths[1])}
-        for index, (before, after) in enumerate(pairwise(widths[1:]), 1):
-            last = index == len(hidden)
-            shapes |= {f"layers.{index}.weight": (after, before) if last else (before, after)}
-            shapes |= {f"layers.{index}.bias": (1, after)}
-        if columns:
-            # Row code * columns + column, so that more codes of every feature come at the end.
-            shapes |= {"embedding.weight": (room * columns, each)}
-        self.layout: Layout = layout_of({name: torch.Size(shape) for name, shape in shapes.items()})
-        self.flat = torch.zeros(count, sum(math.prod(shape) for shape in shapes.values()))
+        self.layout = _layout(tuple(blocks.items()), tuple(widths), room * columns if columns else 0, each)
+        self.flat = torch.zeros(count, max(end for _, end, _ in self.layout.values()))
         if fresh and hidden:
             self._begin(widths)
         self._layers, self._widths = self._views(self.flat, widths), widths
@@ -196,3 +186,20 @@ class Perceptrons(Members):
             self.flat[:, begin:end].uniform_(-reach, reach)
             begin = end
         self.flat[:, begin:].normal_(std=0.1)
+
+
+@lru_cache(maxsize=64)
+def _layout(blocks: tuple[tuple[str, int], ...], widths: tuple[int, ...], codes: int, each: int) -> Layout:
+    """Return where a member's parameters lie: layers of these ``widths``, and behind them an embedding, if any."""
+    shapes = {f"{FIRST}.{name}": (rows, widths[1]) for name, rows in blocks if rows}
+    if codes:
+        shapes |= {f"{FIRST}.embedded": (widths[0] - sum(rows for _, rows in blocks), widths[1])}
+    shapes |= {f"{FIRST}.bias": (1, widths[1])}
+    for index, (before, after) in enumerate(pairwise(widths[1:]), 1):
+        last = index == len(widths) - 2
+        shapes |= {f"layers.{index}.weight": (after, before) if last else (before, after)}
+        shapes |= {f"layers.{index}.bias": (1, after)}
+    if codes:
+        # Row code * columns + column, so that more codes of every feature come at the end.
+        shapes |= {"embedding.weight": (codes, each)}
+    return layout_of({name: torch.Size(shape) for name, shape in shapes.items()})

@@ -1,5 +1,7 @@
 """What training minimises, for M members at once, and its gradient where the networks answer."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,17 +13,17 @@ TEMPERATURE = 2.0
 
 
 def losses(out: Tensor, targets: Tensor, task: Task) -> Tensor:
-    """Return each member's mean loss [M] of outputs [M, outputs, n] against targets [M, n].
+    """Return each member's loss of each event [M, n], of outputs [M, outputs, n] against targets [M, n].
 
     Cross-entropy in nats; for a regression Huber's loss, in which a few wild labels do not dominate (Huber 1964).
     """
     if task == "regression":
-        return functional.huber_loss(out[:, 0], targets, reduction="none").mean(dim=1)
-    return -torch.log_softmax(out, 1).gather(1, targets[:, None])[:, 0].mean(dim=1)
+        return functional.huber_loss(out[:, 0], targets, reduction="none")
+    return -torch.log_softmax(out, 1).gather(1, targets[:, None])[:, 0]
 
 
 def with_gradient(out: Tensor, targets: Tensor, task: Task, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Return ``losses`` and the gradient [M, outputs, n] of their sum, with label smoothing (Szegedy et al. 2016).
+    """Return ``losses`` and the gradient [M, outputs, n] of their means, with label smoothing (Szegedy et al. 2016).
 
     The losses that are told are without smoothing: nats as everywhere else.
     """
@@ -31,9 +33,9 @@ def with_gradient(out: Tensor, targets: Tensor, task: Task, smoothing: float) ->
         return losses(out, targets, task), (apart.clamp(-1.0, 1.0) / rows)[:, None]
     logs = torch.log_softmax(out, 1)
     wanted = targets[:, None]
-    told = -logs.gather(1, wanted)[:, 0].mean(dim=1)
+    told = logs.gather(1, wanted)[:, 0].neg_()
     gradient = logs.exp_().sub_(smoothing / out.shape[1])
-    gradient.scatter_add_(1, wanted, torch.full(wanted.shape, smoothing - 1.0))
+    gradient.scatter_add_(1, wanted, _filled(wanted.shape, smoothing - 1.0))
     return told, gradient.div_(rows)
 
 
@@ -52,5 +54,10 @@ def distilled(out: Tensor, former: Tensor, task: Task) -> Tensor:
 
 def clipped(gradients: Tensor, largest: float) -> Tensor:
     """Return gradients [M, P], those of a member scaled down whose norm is above ``largest``."""
-    norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-    return gradients.mul_(largest / norms.clamp_min_(largest))
+    return gradients.renorm_(2, 0, largest)
+
+
+@lru_cache(maxsize=8)
+def _filled(shape: torch.Size, value: float) -> Tensor:
+    """Return a tensor of one value, not to be written to: every step needs the same."""
+    return torch.full(shape, value)

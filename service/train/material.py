@@ -52,11 +52,13 @@ class Material:
         narrowed.rows = members.seen(*self.rows)
         return narrowed
 
-    def take(self, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return inputs and targets of those rows, in their shape."""
+    def take(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return the inputs of those rows, in their shape."""
         flat = rows.flatten()
-        inputs = tuple(part.index_select(0, flat).view(*rows.shape, *part.shape[1:]) for part in self.rows)
-        return inputs, self.targets[rows]
+        return tuple(
+            part.index_select(0, flat).view(*rows.shape, -1) if part.shape[1] else part.new_empty(*rows.shape, 0)
+            for part in self.rows
+        )
 
 
 class Batches:

@@ -43,7 +43,7 @@ class AdamW:
         first, second = BETAS
         seen = moments.steps + torch.arange(1, steps + 1)[:, None]
         short, long = (1 - first**seen) / rates, (1 - second**seen).sqrt()
-        self._scales, self._floors = (short / long)[..., None], (short * EPSILON)[..., None]
+        self._scales, self._floors = (short / long)[..., None].unbind(), (short * EPSILON)[..., None].unbind()
         self._taken = 0
         self._divisor = torch.empty_like(weights)
 
@@ -51,9 +51,9 @@ class AdamW:
         """Move the weights by their gradients [M, P]."""
         first, second = BETAS
         moments, taken = self.moments, self._taken
-        moments.steps += 1
         moments.mean.lerp_(gradients, 1 - first)
         moments.square.mul_(second).addcmul_(gradients, gradients, value=1 - second)
         divisor = torch.sqrt(moments.square, out=self._divisor).mul_(self._scales[taken]).add_(self._floors[taken])
         self._weights.mul_(self._kept).addcdiv_(moments.mean, divisor, value=-1)
+        moments.steps += 1
         self._taken += 1

@@ -47,7 +47,7 @@ def fit_ridge(
         moments.append({"gram": gram.numpy(), "cross": cross.numpy(), "width": np.array([fold.width])})
     newest = slice(max(batches.window - max(batches.fresh, 1), 0), batches.window)
     targets = batches.all.targets[newest].expand(len(challengers), -1)
-    told = losses(members(*(part[newest] for part in batches.all.rows)), targets, task)
+    told = losses(members(*(part[newest] for part in batches.all.rows)), targets, task).mean(dim=1)
     return [
         Trained(one.name, taken_apart(row, layout), own, 1, float(loss), None)
         if torch.isfinite(row).all() and torch.isfinite(loss)
@@ -89,8 +89,8 @@ def _sums_after(
     recipe = challenger.recipe
     known = _sums(challenger.moments, fold, outputs)
     fresh = batches.window if known is None else batches.fresh
-    inputs, targets = batches.all.take(torch.arange(batches.window - fresh, batches.window))
-    features = fold.of(inputs[0])
+    newest = slice(batches.window - fresh, batches.window)
+    features, targets = fold.of(batches.all.rows[0][newest]), batches.all.targets[newest]
     wanted = targets[:, None].double() if task == "regression" else _indicators(targets, outputs)
     fade = 1 - 1 / recipe.window_events
     ages = torch.arange(fresh - 1, -1, -1).double()

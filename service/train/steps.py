@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.model.members import Members, Weights, put_together, taken_apart
+from service.model.members import Layout, Members, Weights, layout_of, put_together, taken_apart
 from service.settings import Strategy, Task, Train
 from service.train.losses import clipped, distilled, losses, with_gradient
-from service.train.material import Batches, Material
+from service.train.material import Batches
 from service.train.optimiser import AdamW, Moments
-from service.train.round import Arrays, Challenger, Trained
+from service.train.round import Challenger, Trained
 from service.train.strategy import frozen_parts, trained_parameters
 
 LARGEST_GRADIENT = 5.0
@@ -46,48 +46,55 @@ class Stepwise:
         trained = trained_parameters(members.names(), strategy)
         self._weights, self._layout = members.join(trained)
         self._frozen = [part for one in members.modules() for part in frozen_parts(one, trained)]
-        self._average = self._averages() if settings.averaging else None
+        moments, self._average = self._remembered()
         rates = torch.tensor([one.recipe.learning_rate for one in challengers])
-        self._optimiser = AdamW(self._weights, self._moments(), rates, settings.weight_decay, steps, members.mask)
-        self._anchor = None if anchors is None else self._rows(anchors, self._weights)
+        self._optimiser = AdamW(self._weights, moments, rates, settings.weight_decay, steps, members.mask)
+        self._anchor = None if anchors is None else _rows(anchors, self._layout, self._weights)
 
     def run(self, batches: Batches, beat: Beat) -> list[Trained]:
         """Take the steps; one who does not stay finite is told by having no loss."""
         settings, steps = self._settings, self._steps
-        rows = batches.rows_for([one.recipe for one in self._challengers], steps)
+        drawn = batches.rows_for([one.recipe for one in self._challengers], steps)
         material = batches.all.seen_by(self._members)
         former = self._answers(batches.all.rows) if settings.distillation else None
         best = _Best(self._weights, self._held_losses(batches), settings.stopping_patience)
         told: list[Tensor] = []
-        for step in range(1, steps + 1):
-            told.append(self._step(material, rows[step - 1], former))
+        for step, (rows, targets) in enumerate(zip(drawn, material.targets[drawn], strict=True), 1):
+            own = None if former is None else former.gather(2, rows[:, None].expand(-1, former.shape[1], -1))
+            told.append(self._step(material.take(rows), targets, own))
             beat()
             checked = step % settings.stopping_every_steps == 0 or step == steps
-            if checked and (best.enough(self._weights, self._held_losses(batches)) or not told[-1].isfinite().any()):
+            if checked and (
+                best.enough(self._weights, self._held_losses(batches)) or not told[-1].mean(dim=1).isfinite().any()
+            ):
                 break
         if self._average is None:
             self._weights.copy_(best.weights)
-        recent = torch.stack(told[-settings.stopping_every_steps :]).mean(dim=0)
+        recent = torch.stack(told[-settings.stopping_every_steps :]).mean(dim=(0, 2))
         alive = torch.isfinite(self._weights).all(dim=1) & torch.isfinite(recent)
-        after = self._members.members()
+        after, kept = self._members.members(), self._to_remember()
+        if self._average is not None:
+            # The average is what predicts; the weights that training goes on from travel with the moments.
+            averages = [taken_apart(row, self._layout) for row in self._average]
+            after = [own | average for own, average in zip(after, averages, strict=True)]
+        stopping = [None] * len(after) if best.losses is None else best.losses.tolist()
         return [
-            self._trained(index, after[index], len(told), float(recent[index]), best)
+            Trained(one.name, after[index], kept[index], len(told), float(recent[index]), stopping[index])
             if alive[index]
             else Trained(one.name, dict(self._start[index]), {}, len(told), None, None)
             for index, one in enumerate(self._challengers)
         ]
 
-    def _step(self, material: Material, rows: Tensor, former: Tensor | None) -> Tensor:
+    def _step(self, inputs: tuple[Tensor, ...], targets: Tensor, former: Tensor | None) -> Tensor:
+        """Take one step; return each member's loss of each event [M, batch]."""
         settings = self._settings
         self._members.learning(on=True)
         for part in self._frozen:
             part.eval()
-        inputs, targets = material.take(rows)
         out = self._members.answer(*inputs)
         each, gradient = with_gradient(out, targets, self._task, settings.label_smoothing)
         if former is not None:
-            own = former.gather(2, rows[:, None].expand(-1, former.shape[1], -1))
-            gradient += settings.distillation * distilled(out, own, self._task)
+            gradient += settings.distillation * distilled(out, former, self._task)
         gradients = self._members.blame(gradient)
         if self._anchor is not None:
             pull = self._weights - self._anchor
@@ -102,7 +109,7 @@ class Stepwise:
         if not len(held):
             return None
         out = self._answers(held.rows)
-        return losses(out, held.targets.expand(len(out), -1), self._task)
+        return losses(out, held.targets.expand(len(out), -1), self._task).mean(dim=1)
 
     def _answers(self, rows: tuple[Tensor, ...]) -> Tensor:
         """Return what each member answers now [M, outputs, rows], in pieces: a network of one's own may need memory."""
@@ -114,43 +121,29 @@ class Stepwise:
             ]
         return torch.cat(parts, dim=2).clone()
 
-    def _trained(self, index: int, after: Weights, steps: int, loss: float, best: "_Best") -> Trained:
-        moments = self._optimiser.moments
-        parts = {"mean": moments.mean[index], "square": moments.square[index]}
-        if self._average is not None:
-            # The average is what predicts; the weights that training goes on from travel with the moments.
-            parts["raw"] = self._weights[index]
-            after = after | taken_apart(self._average[index], self._layout)
-        kept: Arrays = {
-            f"{name}:{kind}": array
-            for kind, part in parts.items()
-            for name, array in taken_apart(part, self._layout).items()
-        }
-        kept["steps"] = moments.steps[index].numpy().copy()
-        stopping = None if best.losses is None else float(best.losses[index])
-        return Trained(self._challengers[index].name, after, kept, steps, loss, stopping)
+    def _remembered(self) -> tuple[Moments, Tensor | None]:
+        """Return what the challengers remember of former rounds, and with ``averaging`` the weights that predict.
 
-    def _moments(self) -> Moments:
-        given = [one.moments for one in self._challengers]
-        zero = torch.zeros_like(self._weights)
-        return Moments(
-            mean=self._rows([_of_kind(one, "mean") for one in given], zero),
-            square=self._rows([_of_kind(one, "square") for one in given], zero),
-            steps=torch.tensor([float(one.get("steps", 0.0)) for one in given]),
-        )
-
-    def _averages(self) -> Tensor:
-        """Return the weights that predict, an exponential average of those that are trained (Polyak & Juditsky 1992).
-
-        The latter go on from where the last round left them.
+        These are an exponential average of those that are trained (Polyak & Juditsky 1992), which go on from where the
+        last round left them.
         """
-        average = self._weights.clone()
-        self._weights.copy_(self._rows([_of_kind(one.moments, "raw") for one in self._challengers], average))
-        return average
+        zero = torch.zeros_like(self._weights)
+        raw = [self._weights] if self._settings.averaging else []
+        begin = torch.cat([zero, zero, *raw, zero[:, :1]], dim=1)
+        self._memory = _memory_layout(self._layout, ("mean", "square", "raw")[: 2 + len(raw)])
+        state = _rows([one.moments for one in self._challengers], self._memory, begin)
+        mean, square, *trained = (part.contiguous() for part in torch.tensor_split(state[:, :-1], 2 + len(raw), dim=1))
+        average = self._weights.clone() if raw else None
+        for part in trained:
+            self._weights.copy_(part)
+        return Moments(mean, square, state[:, -1].contiguous()), average
 
-    def _rows(self, arrays: Sequence[Mapping[str, NDArray[Any]]], otherwise: Tensor) -> Tensor:
-        """Return each member's arrays as a row [M, P]; where one is absent, ``otherwise`` [M, P] shows through."""
-        return torch.stack([put_together(own, self._layout, otherwise[index]) for index, own in enumerate(arrays)])
+    def _to_remember(self) -> list[Weights]:
+        """Return what each challenger is to remember of this round, by parameter and kind."""
+        moments = self._optimiser.moments
+        raw = [] if self._average is None else [self._weights]
+        state = torch.cat([moments.mean, moments.square, *raw, moments.steps[:, None]], dim=1)
+        return [taken_apart(row, self._memory) for row in state]
 
 
 class _Best:
@@ -173,5 +166,12 @@ class _Best:
         return bool((self._worse >= self._patience).all())
 
 
-def _of_kind(moments: Mapping[str, NDArray[Any]], kind: str) -> Weights:
-    return {name.removesuffix(f":{kind}"): array for name, array in moments.items() if name.endswith(f":{kind}")}
+def _memory_layout(layout: Layout, kinds: Sequence[str]) -> Layout:
+    """Return where in a row lies what is remembered of each parameter, kind by kind, and the steps behind it."""
+    shapes = {f"{name}:{kind}": shape for kind in kinds for name, (_, _, shape) in layout.items()}
+    return layout_of(shapes | {"steps": torch.Size()})
+
+
+def _rows(arrays: Sequence[Mapping[str, NDArray[Any]]], layout: Layout, otherwise: Tensor) -> Tensor:
+    """Return each member's arrays as a row [M, P]; where one is absent, ``otherwise`` [M, P] shows through."""
+    return torch.stack([put_together(own, layout, otherwise[index]) for index, own in enumerate(arrays)])
