@@ -59,7 +59,7 @@ def first_candidate(learner: Learner) -> Candidate | None:
         replay=nothing,
         recent=nothing,
         challengers=learner.portfolio.challengers()[:1],
-        anchor=None,
+        anchor=(),
         data=(),
         trained_until_ms=0,
         fresh=0,

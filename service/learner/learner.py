@@ -113,7 +113,7 @@ class Learner(Parts):
             replay=self.holdings.replay(),
             recent=self.holdings.recent(),
             challengers=self.portfolio.challengers(),
-            anchor=roles.frozen.model.weights() if roles.frozen else None,
+            anchor=roles.frozen.members if roles.frozen and self.settings.train.anchor else (),
             data=data_of(self.spans, self.positions),
             trained_until_ms=self.trained_until_ms,
             fresh=min(self.portfolio.fresh, len(window)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from service.drift.reference import Reference
 from service.model.asked import Asked
 from service.model.learned import LearnedModel
+from service.model.members import Weights
 from service.records import Partition, Scores
 
 LEAD = "main"
@@ -26,6 +28,11 @@ class Standing:
     model: LearnedModel
     reference: Reference
     follows: Mapping[Partition, int] = field(default_factory=dict)
+
+    @cached_property
+    def members(self) -> tuple[Weights, ...]:
+        """The weights of the model's members; not to be changed."""
+        return tuple(self.model.network.members())
 
     @classmethod
     def from_parts(

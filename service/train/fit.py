@@ -8,7 +8,6 @@ import torch
 
 from service.errors import RoundFailedError
 from service.model.ensemble import Shape, build_network
-from service.model.learned import split_members
 from service.train.material import Batches
 from service.train.ridge import fit_ridge
 from service.train.round import Outcome, Round, Trained
@@ -53,7 +52,6 @@ def _train(given: Round, beat: Beat) -> list[Trained]:
     random = np.random.default_rng(given.seed)
     stops = (first or settings.steps == steps) and steps >= 2 * settings.stopping_every_steps
     batches = Batches(given, network, random, stops=stops)
-    anchors = split_members(given.anchor)[0] if given.anchor is not None and settings.anchor else None
     trained: list[Trained] = []
     for group in network.groups:
         chosen = [given.challengers[place] for place in group.places]
@@ -62,7 +60,7 @@ def _train(given: Round, beat: Beat) -> list[Trained]:
             trained += fit_ridge(group.members, chosen, own, batches, task)
             beat()
             continue
-        pulls = None if anchors is None else [anchors[min(place, len(anchors) - 1)] for place in group.places]
+        pulls = [given.anchor[min(place, len(given.anchor) - 1)] for place in group.places] if given.anchor else None
         stepwise = Stepwise(settings, task, group.members, chosen, own, pulls, settings.strategy, steps)
         trained += stepwise.run(batches, beat)
     return trained

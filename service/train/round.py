@@ -48,8 +48,9 @@ class Round:
     """The inputs of one round. Training is a pure function of them.
 
     ``parent`` is the id of the checkpoint that served when it began, None for the first round; ``anchor`` the weights
-    of the frozen model, None while there is none; ``data`` says which offsets the window spans. ``fresh`` of the
-    window's newest events are new to the challengers; ``since_jump`` of them came since the error last jumped.
+    of the frozen model's members, none where nothing pulls towards them; ``data`` says which offsets the window spans.
+    ``fresh`` of the window's newest events are new to the challengers; ``since_jump`` of them came since the error last
+    jumped.
     """
 
     number: int
@@ -62,7 +63,7 @@ class Round:
     replay: Examples
     recent: Examples
     challengers: tuple[Challenger, ...]
-    anchor: Weights | None
+    anchor: tuple[Weights, ...]
     data: tuple[Mapping[str, Any], ...]
     trained_until_ms: int
     fresh: int
@@ -112,7 +113,8 @@ def write_round(directory: Path, given: Round) -> None:
         arrays |= {f"{name}/{column}": getattr(examples, column) for column in EXAMPLE_COLUMNS}
     for one in given.challengers:
         arrays |= under(f"weights/{one.name}", one.weights or {}) | under(f"moments/{one.name}", one.moments)
-    arrays |= under("anchor", given.anchor or {})
+    for index, weights in enumerate(given.anchor):
+        arrays |= under(f"anchor/{index}", weights)
     _replace(directory / "inputs.safetensors", save(arrays))
     described = {
         "number": given.number,
@@ -122,6 +124,7 @@ def write_round(directory: Path, given: Round) -> None:
         "encoder": given.encoder.to_json(),
         "settings": given.settings.model_dump(mode="json"),
         "challengers": [{"name": one.name, "recipe": one.recipe.model_dump(mode="json")} for one in given.challengers],
+        "anchors": len(given.anchor),
         "data": [dict(span) for span in given.data],
         "trained_until_ms": given.trained_until_ms,
         "fresh": given.fresh,
@@ -152,7 +155,7 @@ def read_round(directory: Path) -> Round:
         encoder=Encoder.from_json(described["encoder"]),
         settings=Train.model_validate(described["settings"]),
         challengers=challengers,
-        anchor=below("anchor", arrays) or None,
+        anchor=tuple(below(f"anchor/{index}", arrays) for index in range(described["anchors"])),
         data=tuple(described["data"]),
         trained_until_ms=described["trained_until_ms"],
         fresh=described["fresh"],
