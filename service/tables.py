@@ -9,12 +9,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.errors import TableError
 
@@ -25,8 +24,7 @@ PARQUET_BATCH_ROWS = 1_000
 NAMED_COLUMNS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of a data file.
 
     ``number`` counts from 1, without the header; ``values`` by column, a missing one is None, "" or absent; ``wire``:
