@@ -46,7 +46,7 @@ def adamw(weights: Tensor) -> AdamW:
 
 def by_hand() -> Step:
     """What a round does."""
-    members = Perceptrons(MEMBERS, {"numbers": FEATURES}, (0, 0, 0), HIDDEN, LABELS)
+    members = Perceptrons(MEMBERS, {"numbers": FEATURES}, ((), 0), HIDDEN, LABELS)
     weights, _ = members.join(members.names())
     optimiser = adamw(weights)
     features, codes, targets = data()

@@ -103,6 +103,8 @@ def build_network(
 def _perceptrons(encoder: Encoder, inputs: TabularInputs, shape: Shape, count: int, *, fresh: bool) -> Perceptrons:
     network = encoder.network
     blocks = {name: width for name, width in inputs.blocks.items() if shape.bins or name != "bins"}
-    embedded = (len(inputs.embedded), inputs.room, network.embedding_width)
     hidden = network.hidden if shape.hidden else ()
-    return Perceptrons(count, blocks, embedded, hidden, encoder.outputs, network.dropout, fresh=fresh)
+    embedded = tuple(inputs.embedded.items()) if hidden else ()
+    return Perceptrons(
+        count, blocks, (embedded, network.embedding_width), hidden, encoder.outputs, network.dropout, fresh=fresh
+    )

@@ -21,7 +21,8 @@ class TabularInputs:
     """Turns an encoder's inputs into features: numbers, flags of missing ones, categories one-hot, and bins.
 
     ``blocks`` tells the width of each block by its name, in order; the bins are the last, so that the features of a
-    network without bins are the first ``plain`` columns. ``embedded`` are the columns of codes that need embedding.
+    network without bins are the first ``plain`` columns. ``embedded`` tells which columns of codes need embedding, and
+    for how many codes each has room.
     The bins are the piecewise linear encoding of Gorishniy, Rubachev & Babenko (2022): how far a number has come
     through each bin, between 0 and 1.
     """
@@ -31,8 +32,7 @@ class TabularInputs:
         self.blocks = {"numbers": len(encoder.means), "missing": len(encoder.nullable_numbers)}
         self.blocks |= {f"category{index}": min(room, MOST_SLOTS) for index, room in enumerate(rooms)}
         self.plain = sum(self.blocks.values())
-        self.embedded = [index for index, room in enumerate(rooms) if room > MOST_SLOTS]
-        self.room = encoder.room
+        self.embedded = {index: room for index, room in enumerate(rooms) if room > MOST_SLOTS}
         self._slots = torch.tensor([min(room, MOST_SLOTS) for room in rooms], dtype=torch.int64)
         begins = [sum(list(self.blocks.values())[2 : 2 + index]) for index in range(len(rooms))]
         self._begins = torch.tensor(begins, dtype=torch.int64)
@@ -54,7 +54,7 @@ class TabularInputs:
         if self._lows is not None:
             binned = numbers[:, : len(self._lows), None]
             parts.append((binned - self._lows).mul_(self._slopes).clamp_(0.0, 1.0).flatten(1))
-        return torch.cat(parts, dim=1), codes[:, self.embedded]
+        return torch.cat(parts, dim=1), codes[:, list(self.embedded)]
 
 
 @lru_cache(maxsize=4)

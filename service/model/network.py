@@ -13,6 +13,8 @@ from torch import Tensor
 from service.model.members import Layout, Members, Weights, check_names, layout_of, put_together, taken_apart
 
 FIRST = "layers.0"
+EMBEDDED = f"{FIRST}.embedded"
+EMBEDDING = "embedding"
 
 
 class Perceptrons(Members):
@@ -21,15 +23,17 @@ class Perceptrons(Members):
     They take a TabularInputs' features and codes, and return logits of a classification, or the standardised value of a
     regression, outputs before events. Weights are one matrix [M, P], of which layers are views: the gradient is written
     down by hand (half of what autograd costs at this size, and a fifth of ``torch.func``), the optimiser moves one
-    tensor. The first layer's weights stand in blocks by what they look at. Without ``fresh`` weights all are 0, for
-    others to be loaded.
+    tensor. The first layer's weights stand in blocks by what they look at. ``embedded`` are categorical columns with
+    many values, as pairs of column and room for codes, and how many numbers each value is embedded in; weights of
+    columns have names of their own, so that each column may grow, or come to be embedded, by itself. Without ``fresh``
+    weights all are 0, for others to be loaded.
     """
 
     def __init__(
         self,
         count: int,
         blocks: dict[str, int],
-        embedded: tuple[int, int, int],
+        embedded: tuple[tuple[tuple[int, int], ...], int],
         hidden: tuple[int, ...],
         outputs: int,
         dropout: float = 0.0,
@@ -39,10 +43,12 @@ class Perceptrons(Members):
         self.count = count
         self.dropout = dropout
         self.width = sum(blocks.values())
-        columns, room, each = embedded if hidden else (0, 0, 0)
-        self._columns, self._embedded = columns, columns * each
-        widths = [self.width + self._embedded, *hidden, outputs]
-        self.layout = _layout(tuple(blocks.items()), tuple(widths), room * columns if columns else 0, each)
+        columns, each = embedded
+        self._offsets = torch.tensor([sum(room for _, room in columns[:index]) for index in range(len(columns))])
+        widths = [self.width + len(columns) * each, *hidden, outputs]
+        self.layout = _layout(tuple(blocks.items()), tuple(widths), *embedded)
+        tables = [place for name, place in self.layout.items() if name.startswith(EMBEDDING)]
+        self._table = (tables[0][0], tables[-1][1], each) if tables else None
         self.flat = torch.zeros(count, max(end for _, end, _ in self.layout.values()))
         if fresh and hidden:
             self._begin(widths)
@@ -75,13 +81,15 @@ class Perceptrons(Members):
         What only features with many values have may be absent, and rows of values that are new: both begin at 0, so
         that no answer changes by it.
         """
-        needed = [name for name in self.layout if not name.endswith((".embedded", "embedding.weight"))]
+        optional = [name for name in self.layout if name.startswith((EMBEDDED, EMBEDDING))]
+        needed = [name for name in self.layout if name not in optional]
         for index, weights in enumerate(members):
             check_names(needed, weights, self.layout)
             row = self.flat[index]
-            if len(weights) < len(self.layout):
-                begin, end, _ = self.layout[f"{FIRST}.embedded"]
-                row[begin:end] = 0.0
+            for name in optional:
+                if name not in weights and name.startswith(EMBEDDED):
+                    begin, end, _ = self.layout[name]
+                    row[begin:end] = 0.0
             row.copy_(put_together(weights, self.layout, row))
 
     def answer(self, *inputs: Tensor) -> Tensor:
@@ -110,12 +118,12 @@ class Perceptrons(Members):
             torch.bmm(self._trace[index].transpose(1, 2), gradient, out=views[index][0])
             torch.sum(gradient, 1, keepdim=True, out=views[index][1])
             after = self._layers[index][0].transpose(1, 2)
-        if self._columns:
+        if self._table is not None:
+            begin, end, each = self._table
             seen = torch.bmm(gradient, after[..., self.width :])
-            begin, end, shape = self.layout["embedding.weight"]
-            table = whole[:, begin:end].view(self.count, *shape).zero_()
-            rows = self._rows(self._codes).flatten(1)[..., None].expand(-1, -1, shape[1])
-            table.scatter_add_(1, rows, seen.reshape(self.count, -1, shape[1]))
+            table = whole[:, begin:end].view(self.count, -1, each).zero_()
+            rows = self._rows(self._codes).flatten(1)[..., None].expand(-1, -1, each)
+            table.scatter_add_(1, rows, seen.reshape(self.count, -1, each))
         return whole if self.mask is None else whole * self.mask
 
     def join(self, names: Collection[str]) -> tuple[Tensor, Layout]:
@@ -131,8 +139,8 @@ class Perceptrons(Members):
 
     def _pass(self, features: Tensor, codes: Tensor, trace: list[Tensor] | None) -> Tensor:
         hidden = features.expand(self.count, -1, -1) if features.dim() == 2 else features  # noqa: PLR2004 - no members
-        if self._columns:
-            hidden = torch.cat([hidden, self._embed(codes)], dim=2)
+        if self._table is not None:
+            hidden = torch.cat([hidden, self._embed(codes, *self._table)], dim=2)
         for weight, bias in self._layers[:-1]:
             if trace is not None:
                 trace.append(hidden)
@@ -144,15 +152,14 @@ class Perceptrons(Members):
         weight, bias = self._layers[-1]
         return torch.baddbmm(bias, weight, hidden.transpose(1, 2))
 
-    def _embed(self, codes: Tensor) -> Tensor:
-        begin, end, shape = self.layout["embedding.weight"]
-        table = self.flat[:, begin:end].view(self.count, *shape)
+    def _embed(self, codes: Tensor, begin: int, end: int, each: int) -> Tensor:
+        table = self.flat[:, begin:end].view(self.count, -1, each)
         rows = self._rows(codes)
         members = torch.arange(self.count)[:, None, None]
         return table[members, rows].flatten(2)
 
     def _rows(self, codes: Tensor) -> Tensor:
-        rows = codes * self._columns + torch.arange(self._columns)
+        rows = codes + self._offsets
         return rows.expand(self.count, -1, -1) if rows.dim() == 2 else rows  # noqa: PLR2004 - no members
 
     def _views(self, flat: Tensor, widths: list[int]) -> list[tuple[Tensor, Tensor]]:
@@ -189,17 +196,16 @@ class Perceptrons(Members):
 
 
 @lru_cache(maxsize=64)
-def _layout(blocks: tuple[tuple[str, int], ...], widths: tuple[int, ...], codes: int, each: int) -> Layout:
-    """Return where a member's parameters lie: layers of these ``widths``, and behind them an embedding, if any."""
+def _layout(
+    blocks: tuple[tuple[str, int], ...], widths: tuple[int, ...], embedded: tuple[tuple[int, int], ...], each: int
+) -> Layout:
+    """Return where a member's parameters lie: layers of these ``widths``, and behind them the embeddings, if any."""
     shapes = {f"{FIRST}.{name}": (rows, widths[1]) for name, rows in blocks if rows}
-    if codes:
-        shapes |= {f"{FIRST}.embedded": (widths[0] - sum(rows for _, rows in blocks), widths[1])}
+    shapes |= {f"{EMBEDDED}{column}": (each, widths[1]) for column, _ in embedded}
     shapes |= {f"{FIRST}.bias": (1, widths[1])}
     for index, (before, after) in enumerate(pairwise(widths[1:]), 1):
         last = index == len(widths) - 2
         shapes |= {f"layers.{index}.weight": (after, before) if last else (before, after)}
         shapes |= {f"layers.{index}.bias": (1, after)}
-    if codes:
-        # Row code * columns + column, so that more codes of every feature come at the end.
-        shapes |= {"embedding.weight": (codes, each)}
+    shapes |= {f"{EMBEDDING}{column}.weight": (room, each) for column, room in embedded}
     return layout_of({name: torch.Size(shape) for name, shape in shapes.items()})

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
+
 from service.records import FloatArray
+
+LINE_PARAMETERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,26 @@ def provably_worse(sums: PairedSums, alpha: float) -> bool:
 def provably_better(sums: PairedSums, alpha: float) -> bool:
     """Tell whether the mean difference is below zero beyond chance, by a one-sided paired test at level ``alpha``."""
     return sums.mean < NormalDist().inv_cdf(alpha) * sums.standard_error
+
+
+def worse_by_now(differences: FloatArray, alpha: float) -> bool:
+    """Tell whether paired differences [n], oldest first, are above zero beyond chance: all together, and at their end.
+
+    Where a concept moves on steadily, whoever has learnt from newer events is worse on old ones and better on the next.
+    What differences have come to is read from a straight line through them (ordinary least squares).
+    """
+    if not provably_worse(PairedSums.of(differences), alpha):
+        return False
+    count = len(differences)
+    if count <= LINE_PARAMETERS or not np.isfinite(differences).all():
+        return True
+    ages = np.arange(count - 1, -1, -1.0)
+    apart = ages - ages.mean()
+    slope = float(apart @ differences / (apart @ apart))
+    newest = float(differences.mean()) - slope * float(ages.mean())
+    scatter = float(np.square(differences - newest - slope * ages).sum()) / (count - LINE_PARAMETERS)
+    error = math.sqrt(scatter * (1 / count + float(ages.mean()) ** 2 / float(apart @ apart)))
+    return newest + NormalDist().inv_cdf(alpha) * error > 0
 
 
 class Probation:

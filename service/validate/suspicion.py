@@ -128,6 +128,7 @@ class Suspicion:
         self._same = True  # the serving model is the one that fell under suspicion
         self._confirmed = 0  # events since the learners beat guessing
         self._usual = self._variance = 0.0  # how far below guessing the serving model has been, and how scattered
+        self._wander = 0.0  # how the mean of as many events as fill _serving scatters, times their number
         self._before = Newest(REACH * settings.suspicion_events)
         self._serving = Newest(settings.suspicion_events)
         self._right = Newest(settings.suspicion_events)
@@ -161,7 +162,7 @@ class Suspicion:
             if what == "noise" and not self._settings.confirm_events and self._half_right(told.newest(end)):
                 what = "changed"
             if what is not None:
-                onset = self._before.risen(self._usual, self._variance)[0] if what == "entered" else 0
+                onset = self._risen()[0] if what == "entered" else 0
                 turns.append(Turn(what, end, self._numbers(), onset, self._learnt))
                 self._turn(what)
         return turns
@@ -178,6 +179,7 @@ class Suspicion:
             "proven": self._proven,
             "usual": self._usual,
             "variance": self._variance,
+            "wander": self._wander,
             "before": self._before.values.tolist(),
             "same": self._same,
             "confirmed": self._confirmed,
@@ -193,6 +195,7 @@ class Suspicion:
         made.phase, made.events = value["phase"], int(value["events"])
         made._proven, made._same, made._confirmed = value["proven"], value["same"], int(value["confirmed"])
         made._usual, made._variance = float(value["usual"]), float(value["variance"])
+        made._wander = float(value.get("wander", made._variance))
         made._before.append(np.array(value["before"], dtype=np.float64))
         made._serving.append(np.array(value["serving"], dtype=np.float64))
         made._right.append(np.array(value.get("right", value["serving"]), dtype=np.float64))
@@ -201,21 +204,37 @@ class Suspicion:
 
     def _enter(self, signal: Callable[[int], float]) -> What | None:
         if self._serving.below_zero(self._settings.suspicion_alpha):
-            drawn = USUAL_SHARE if self._proven else 1.0
-            self._usual += drawn * (self._serving.mean - self._usual)
-            self._variance += drawn * (self._serving.variance - self._variance)
-            self._proven = True
+            self._follow_usual()
             return None
         full = len(self._serving.values) == self._serving.capacity
         if not self._proven or not full or self._serving.below_zero(self._settings.alpha):
             return None
         # A model that is always just a little better than guessing needs more events to be told from one that fails.
-        onset, evidence = self._before.risen(self._usual, self._variance)
+        onset, evidence = self._risen()
         if evidence <= LEAST_EVIDENCE:
             return None
         # A new concept shows in the events themselves, before any learner has learnt it.
         learnable = self._contradicted(onset) or signal(max(onset, LEAST_SIGNAL_EVENTS)) > HINT
         return None if learnable and not self._settings.confirm_events else "entered"
+
+    def _follow_usual(self) -> None:
+        """Take note of how far below guessing the serving model is while all is well."""
+        if not self._proven:
+            self._usual, self._variance = self._serving.mean, self._serving.variance
+            self._wander, self._proven = self._variance, True
+            return
+        self._usual += USUAL_SHARE * (self._serving.mean - self._usual)
+        self._variance += USUAL_SHARE * (self._serving.variance - self._variance)
+        apart = len(self._serving.values) * (self._serving.mean - self._usual) ** 2
+        self._wander += USUAL_SHARE * (apart - self._wander)
+
+    def _risen(self) -> tuple[int, float]:
+        """Tell since how many events the serving model seems to fail, and the evidence for it.
+
+        Neighbouring events are alike: hard stretches, such as nights or storms, let the mean wander more than the
+        scatter of single events says (the long-run variance of a time series), and do not show that a model fails.
+        """
+        return self._before.risen(self._usual, max(self._variance, self._wander))
 
     def _test(self, events: int, signal: Callable[[int], float]) -> What | None:
         level = self._settings.suspicion_alpha

@@ -12,7 +12,7 @@ from service.model.ensemble import Ensemble, Group, Shape, build_network
 from service.model.inputs import BINS
 from service.model.learned import LearnedModel
 from service.model.members import Separate, put_together, taken_apart
-from service.settings import Network, Task
+from service.settings import Network, Schema, Task
 from tests.unit.model.test_learned import encoder, some
 
 SHARES = np.array([0.5, 0.3, 0.2])
@@ -87,7 +87,7 @@ def test_the_gradient_written_by_hand_is_autograds(shape: Shape, *, wide: bool) 
     members(*rows).backward(pull)
     assert flat.grad is not None
     torch.testing.assert_close(by_hand, flat.grad)
-    assert wide == ("embedding.weight" in layout and shape.hidden) or not shape.hidden
+    assert (wide and shape.hidden) == ("embedding0.weight" in layout)
 
 
 @pytest.mark.parametrize("kind", ["stacked", "separate"])
@@ -126,6 +126,25 @@ def test_new_categories_find_room_and_change_nothing_else() -> None:
     assert grown.predict(examples.numbers, examples.codes) == pytest.approx(
         small.predict(examples.numbers, examples.codes)
     )
+
+
+def test_columns_come_to_be_embedded_one_after_the_other() -> None:
+    """Each grows by itself: the second column that has many values moves nothing of the first, whatever their order."""
+    schema = Schema(numeric=("a", "b"), boolean=("c",), categorical=("d", "e"), nullable=("b", "d"))
+
+    def known(first: int, second: int) -> Encoder:
+        sizes = {"d": first, "e": second}
+        return replace(
+            encoder(), schema=schema, categories={name: tuple(map(str, range(size))) for name, size in sizes.items()}
+        )
+
+    torch.manual_seed(1)
+    before = LearnedModel(known(5, 40), build_network(known(5, 40)))
+    examples = some(40)
+    codes = np.random.default_rng(0).integers(0, [7, 42], (40, 2))
+    for sizes in ((5, 90), (50, 40), (200, 90)):
+        grown = LearnedModel.of_members(known(*sizes), before.network.members())
+        assert grown.predict(examples.numbers, codes) == pytest.approx(before.predict(examples.numbers, codes))
 
 
 def test_a_mixture_averages_probabilities_by_share() -> None:

@@ -272,3 +272,17 @@ def test_a_new_concept_behind_noise_is_published_at_once(replayed: Replayed, tmp
     assert 1_000 < begun["event"] == ended["event"] < 1_100
     assert begun["decision"] == "promote"
     assert 340 <= ended["events_rolled_back"] <= 440
+
+
+def test_categories_may_grow_one_after_the_other(replayed: Replayed) -> None:
+    """Whichever feature outgrows its one-hot columns first, or grows on, no round fails for it."""
+    drawn = np.random.default_rng(3)
+
+    def row(index: int) -> str:
+        late = drawn.integers(50 if index > 400 else 5)
+        early, later = drawn.integers(40), drawn.integers(100 if index > 600 else 4)
+        return f"a{early},b{late},c{later},{'yes' if (early + late) % 2 else 'no'}\n"
+
+    text = "u,v,w,y\n" + "".join(row(index) for index in range(900))
+    result, _ = replayed(text, "train.portfolio=null")
+    assert (result["rounds"]["failed"], result["rounds"]["started"]) == (0, 18)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from service.validate.evidence import ForwardEvidence, PairedSums, Probation
+from service.validate.evidence import ForwardEvidence, PairedSums, Probation, worse_by_now
 
 
 def test_sums_give_mean_and_standard_error() -> None:
@@ -99,3 +99,14 @@ def test_a_watch_survives_json() -> None:
         assert one.runs
         one.end_round()
         assert not one.runs
+
+
+def test_worse_by_now_has_its_level_and_sees_what_is_wrong_throughout() -> None:
+    """Chance alone seldom raises an objection, a lasting difference mostly does, and what is no number always."""
+    random = np.random.default_rng(0)
+    chance = [worse_by_now(random.normal(size=50), 0.05) for _ in range(2_000)]
+    lasting = [worse_by_now(1.0 + random.normal(size=50), 0.001) for _ in range(200)]
+    assert 0.0 < np.mean(chance) < 0.05
+    assert np.mean(lasting) > 0.6
+    assert worse_by_now(np.full(50, np.nan), 0.001)
+    assert worse_by_now(np.array([1.0, 1.1]), 0.05)
