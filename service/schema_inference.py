@@ -3,7 +3,8 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any, Literal, Self
@@ -14,6 +15,10 @@ from service.table_events import BOOLEANS, PASSED_ON, vector
 from service.tables import Row, Table, is_missing, listed, parse_number
 
 INFERRED_ROWS = 1_000
+LABELLED_ROWS = 1_000_000
+"""In so many first rows labels are looked for: a class that comes late is a class all the same."""
+
+MOST_LATE_LABELS = 1_000
 MOST_CLASSES = 20
 ROWS_PER_CLASS = 2
 LEAST_ROWS_OF_IDENTIFIER = 10
@@ -76,17 +81,24 @@ class Column:
 
 
 def infer(table: Table, label: str, task: Task | None = None) -> Inference:
-    """Infer the schema from the first 1,000 rows; a ``task`` that is given is not guessed.
+    """Infer the schema from the first 1,000 rows, and the labels from more; a ``task`` that is given is not guessed.
 
     Raises TableError when the label's column is absent or empty, or no feature is left.
     """
-    rows = list(islice(table, INFERRED_ROWS))
+    every = iter(table)
+    rows = list(islice(every, INFERRED_ROWS))
     if label not in table.columns:
         raise TableError(f"{table.path}: no column {label!r} for --label; its columns are {listed(table.columns)}")
     warnings: list[str] = []
     target = Column.of(label, rows)
     if not target.values:
         raise TableError(f"{table.path}: column {label!r} is empty in the first {len(rows)} rows; a label is needed")
+    if (task or _task(target)) != "regression":
+        late = _late_labels(every, label, target.distinct)
+        if late:
+            names = listed([str(label_text(row.flat()[label])) for row in late])
+            warnings.append(f"column {label!r} has labels that come only after the first {len(rows):,} rows: {names}")
+            target = Column.of(label, [*rows, *late])
     task = task or _task(target)
     labels = _labels(target, task, warnings)
     kinds: dict[Kind, list[str]] = {"numeric": [], "categorical": [], "boolean": []}
@@ -118,6 +130,21 @@ def infer(table: Table, label: str, task: Task | None = None) -> Inference:
         labels=labels,
     )
     return Inference(task, schema, len(rows), tuple(warnings))
+
+
+def _late_labels(rows: Iterator[Row], label: str, known: Sequence[str]) -> list[Row]:
+    """Return of further rows, as far as they can be read, the first with each label that is not known."""
+    seen, found = set(known), []
+    with suppress(TableError):  # it is whoever comes to that row that has to tell
+        for row in islice(rows, LABELLED_ROWS - INFERRED_ROWS):
+            value = row.flat().get(label)
+            if is_missing(value, row) or (text := _text(value)) in seen:
+                continue
+            seen.add(text)
+            found.append(row)
+            if len(found) == MOST_LATE_LABELS:
+                break
+    return found
 
 
 def _kind(column: Column, warnings: list[str]) -> Kind | None:

@@ -49,7 +49,8 @@ def _of_refusals(result: Result) -> list[str]:
     if refused["unknown_label"]:
         names = ", ".join(repr(name) for name in list(result.refused_labels)[:5])
         both = ", ".join(json.dumps(label) for label in [*result.labels, *result.refused_labels])
-        task = "" if result.settings.task != "binary" else " --set task=multiclass"
+        several = len(result.labels) + len(result.refused_labels) > BINARY_CLASSES
+        task = " --set task=multiclass" if several else ""
         lines.append(
             f"Labels that are not among the {len(result.labels)} known ones (such as {names}) came with "
             f"{refused['unknown_label']:,} events: name all labels, --set 'schema.labels=[{both}]'{task}."

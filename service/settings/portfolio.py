@@ -41,7 +41,7 @@ class Member(Section):
 
 
 PORTFOLIO = (
-    Member(window_events=200, learning_rate=5e-3),
+    Member(window_events=100, learning_rate=5e-3),
     Member(recency=2.0, learning_rate=1e-2),
     Member(since_jump=True, learning_rate=5e-3),
     Member(replay_share=0.3, learning_rate=3e-3),

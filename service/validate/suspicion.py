@@ -54,16 +54,13 @@ SIGNAL = 3.0
 HINT is enough for events not to be suspected, and where learners beat guessing, which could be a burst's frequencies.
 """
 
-SURE = 4.0
-"""By so many on the newest events alone, which are asked about again and again."""
-
-SURE_LEVEL = 3e-5
-"""The level of a test at SURE standard errors."""
+SURE, SURE_LEVEL = 4.0, 3e-5
+"""By so many on the newest events alone, which are asked about again and again; and the level of such a test."""
 
 LEAST_SIGNAL_EVENTS = 60
 
 HINT_EVENTS = (40, 60, 80, 100)
-"""A hint of something to learn is looked for in so many newest events, where these contradict the serving model."""
+"""A hint is looked for in so many newest events, where these contradict the serving model."""
 
 LEARNT_SHARE = 0.25
 """Learners that are so good, measured by what the serving model used to be, have learnt what arrives."""
@@ -128,7 +125,7 @@ class Suspicion:
         self._same = True  # the serving model is the one that fell under suspicion
         self._confirmed = 0  # events since the learners beat guessing
         self._usual = self._variance = 0.0  # how far below guessing the serving model has been, and how scattered
-        self._wander = 0.0  # how the mean of as many events as fill _serving scatters, times their number
+        self._wander = 0.0  # the variance of the mean of as many events as _serving holds, times their number
         self._before = Newest(REACH * settings.suspicion_events)
         self._serving = Newest(settings.suspicion_events)
         self._right = Newest(settings.suspicion_events)
@@ -219,20 +216,20 @@ class Suspicion:
 
     def _follow_usual(self) -> None:
         """Take note of how far below guessing the serving model is while all is well."""
+        mean, variance = self._serving.mean, self._serving.variance
         if not self._proven:
-            self._usual, self._variance = self._serving.mean, self._serving.variance
-            self._wander, self._proven = self._variance, True
+            self._usual, self._variance, self._wander, self._proven = mean, variance, variance, True
             return
-        self._usual += USUAL_SHARE * (self._serving.mean - self._usual)
-        self._variance += USUAL_SHARE * (self._serving.variance - self._variance)
-        apart = len(self._serving.values) * (self._serving.mean - self._usual) ** 2
+        self._usual += USUAL_SHARE * (mean - self._usual)
+        self._variance += USUAL_SHARE * (variance - self._variance)
+        apart = len(self._serving.values) * (mean - self._usual) ** 2
         self._wander += USUAL_SHARE * (apart - self._wander)
 
     def _risen(self) -> tuple[int, float]:
         """Tell since how many events the serving model seems to fail, and the evidence for it.
 
-        Neighbouring events are alike: hard stretches, such as nights or storms, let the mean wander more than the
-        scatter of single events says (the long-run variance of a time series), and do not show that a model fails.
+        Neighbours are alike: hard stretches (nights, storms) let the mean wander more than single events tell, by the
+        long-run variance of a time series, and do not show that a model fails.
         """
         return self._before.risen(self._usual, max(self._variance, self._wander))
 
@@ -278,19 +275,19 @@ class Suspicion:
     def _contradicted(self, events: int) -> bool:
         """Tell whether the serving model is worse than guessing: noise is as good for both, so this follows a rule.
 
-        Not of a regression: whatever scatters errs more than the mean does.
+        Not of a regression: whatever scatters errs more than the mean.
         """
         return self._task != "regression" and Newest(max(events, 1), self._before.values).above_zero(SURE_LEVEL)
 
     def _turn(self, what: What) -> None:
-        if what == "entered":
-            self.phase, self.events, self._same = "suspected", 0, True
-        elif what == "confirming":
+        if what == "confirming":
             self.phase, self._confirmed = "confirming", 0
             return
-        elif what == "doubted":
+        if what == "doubted":
             self.phase = "suspected"
             return
+        if what == "entered":
+            self.phase, self.events, self._same = "suspected", 0, True
         else:
             self.phase, self._proven = "clear", what == "noise"
         # What is said of the time after a turn is said on events after it.

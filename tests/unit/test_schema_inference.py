@@ -203,8 +203,27 @@ def test_a_file_that_nothing_can_be_learnt_from_is_refused(
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("early", "late", "task", "labels"),
+    [
+        (["1", "2"], ["7", "7"], "multiclass", ("1", "2", "7")),
+        (["a", "a"], ["b", ""], "binary", ("a", "b")),
+        (["0", "1"], [str(index) for index in range(40)], "regression", ()),
+        (["0.5", "1.5", "2.5"], ["a", "b"], "regression", ()),
+    ],
+)
+def test_a_class_that_comes_late_is_a_class(
+    tmp_path: Path, early: list[str], late: list[str], task: str, labels: tuple[str, ...]
+) -> None:
+    """Labels behind the first thousand rows count, are told, and may make the task another."""
+    first = (early * INFERRED_ROWS)[:INFERRED_ROWS]
+    result = inferred(tmp_path, {"x": numbers(INFERRED_ROWS + len(late)), "y": [*first, *late]})
+    assert (result.task, result.schema.labels) == (task, labels)
+    assert any("come only after the first 1,000 rows" in line for line in result.warnings) == (early[0] != "0.5")
+
+
 def test_only_the_first_thousand_rows_are_looked_at(tmp_path: Path) -> None:
-    """A fault far down the file costs nothing here."""
+    """For features; and a fault far down the file costs nothing here."""
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "1,u\n2,d\n" * (INFERRED_ROWS // 2) + "ragged\n")
     assert infer(read_table(path), "y").rows == INFERRED_ROWS

@@ -204,13 +204,21 @@ def test_three_rows_are_enough(replayed: Replayed, tmp_path: Path) -> None:
     assert (tmp_path / "out" / REPORT).stat().st_size > 1_000_000
 
 
-def test_a_label_that_comes_later_is_dead_lettered_unless_it_is_named(replayed: Replayed) -> None:
+def test_a_label_that_comes_later_is_learnt_and_told(replayed: Replayed) -> None:
+    """Also behind the rows that the schema is inferred from, and where there were two labels before it."""
+    rows = [(a, b, "maybe" if index > 1_050 and index % 3 else y) for index, (a, b, y) in enumerate(rows_of(1_100))]
+    result, said = replayed(text_of(rows), "trigger.every_events=500")
+    assert result["dead_lettered"] == 0
+    assert any("'y' has labels that come only after the first 1,000 rows: maybe" in line for line in said)
+
+
+def test_a_label_that_was_not_named_is_dead_lettered(replayed: Replayed) -> None:
     """The line counts them and gives the very options with which they are learnt."""
     rows = [
         (a, b, "maybe" if index > 1_050 and index % 3 == 0 else y) for index, (a, b, y) in enumerate(rows_of(1_100))
     ]
     few = ("trigger.every_events=500",)
-    result, said = replayed(text_of(rows), *few)
+    result, said = replayed(text_of(rows), *few, 'schema.labels=["no", "yes"]', "task=binary")
     assert result["dead_letters"] == {"unknown_label": 16}
     (line,) = (line for line in said if "Labels that are not among" in line)
     assert "came with 16 events" in line

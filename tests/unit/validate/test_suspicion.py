@@ -138,6 +138,15 @@ def test_a_good_model_is_not_suspected() -> None:
     assert whats(Suspicion(Gate()), told(0.3, 0.3, 100_000, seed=5)) == []
 
 
+def test_hard_stretches_that_come_and_go_are_seldom_suspected() -> None:
+    """Neighbours are alike, as in nights and storms: by single events' scatter a dozen of 48 would be suspected."""
+    suspicion = Suspicion(Gate())
+    hard = 0.3 + 0.12 * np.sin(np.arange(12_000) / 40)
+    wrong = (np.random.default_rng(0).random(12_000) < hard).astype(float)
+    assert whats(suspicion, Told(wrong, np.full(12_000, GUESS))).count("entered") <= 4
+    assert whats(suspicion, told(0.5, 0.5, 1_500, seed=7))[:1] == ["entered"]
+
+
 def test_undecided_it_ends() -> None:
     """Nothing can be predicted any more: learning goes on all the same."""
     suspicion = proven(speculation_max_events=500)
