@@ -23,8 +23,11 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from tests.broker_machines import PORTS, Machine, NoBrokerError, Ports, new_machine
 from tests.broker_security import GUEST, GUEST_PASSWORD, PASSWORD, SCRAM, USER, Authority
+from tests.ports import free_ports
 
 READY_SECONDS = 90.0
+SEEN_MS = 60_000
+"""A broker says that a topic is made before its own metadata show it."""
 
 
 class Broker:
@@ -47,15 +50,22 @@ class Broker:
         return name
 
     def create(self, name: str, partitions: int = 1, **config: str) -> None:
-        """Create a topic, or leave the one of that name."""
+        """Create a topic, or leave the one of that name; return once a client can see it."""
         settings = {key.replace("_", "."): value for key, value in config.items()}
-        with self._admin() as admin, suppress(TopicAlreadyExistsError):
-            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
+        with self._admin() as admin:
+            with suppress(TopicAlreadyExistsError):
+                admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
+            admin.wait_for_topics([name], timeout_ms=SEEN_MS)
 
     def add_partitions(self, topic: str, total: int) -> None:
-        """Have a topic consist of more partitions than so far."""
+        """Have a topic consist of more partitions than so far; return once a client can see them."""
+        deadline = time.monotonic() + SEEN_MS / 1_000
         with self._admin() as admin:
             admin.create_partitions({topic: NewPartitions(total)})
+            while len(admin.describe_topics([topic])[0]["partitions"]) < total:
+                assert time.monotonic() < deadline, f"the broker does not show {total} partitions of {topic}"
+                time.sleep(0.02)
+            admin.wait_for_topics([topic], timeout_ms=SEEN_MS)
 
     def delete(self, topic: str) -> None:
         """Delete a topic."""
@@ -179,15 +189,3 @@ def open_broker(*, own: bool = False) -> Broker:
         broker.close()
         raise
     return broker
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

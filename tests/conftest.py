@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     from tests.broker_machines import NoBrokerError
     from tests.broker_security import can_secure
 
-CLIENT_END_SECONDS = 5.0
+CLIENT_END_SECONDS = 20.0
 
 
 def not_here(reason: str) -> NoReturn:

@@ -11,7 +11,7 @@ from service.records import Partition, RecordBatch
 from service.settings import Settings
 from tests.broker import Broker
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 
 
 class EmbeddedKind:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,28 +17,23 @@ import pytest
 import yaml
 
 from tests.acceptance.nursery import ROOT, Child, Nursery
+from tests.ports import free_port
 
 pytest.register_assert_rewrite("tests.acceptance.faults")  # so that what does not add up is shown
 
 START_SECONDS = 90.0
+ANSWER_SECONDS = 30.0
+"""How long to wait for one answer: a process that is starved for seconds is not one that does not answer."""
 
 Process = subprocess.Popen[bytes] | Child
 
 
-def free_port() -> int:
-    """Return a port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def eventually(look: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> Any:
-    """Return what ``look`` returns once it is neither None nor False; fail, saying what was waited for."""
+    """Return what ``look`` returns once there is something in it; fail, saying what was waited for."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()
-        if found is not None and found is not False:
+        if found:
             return found
         time.sleep(0.05)
     pytest.fail(f"waited {seconds:g} s in vain for: {what}")
@@ -149,14 +143,14 @@ class Service:
         """Ask the server, or the trainer; None while nobody answers."""
         port = self.trainer_port if trainer else self.server_port
         try:
-            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5)
+            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_SECONDS)
         except httpx.TransportError:
             return None
 
     def predict(self, **features: float) -> httpx.Response:
         """Ask for one prediction."""
         body = {"instances": [features]}
-        return httpx.post(f"http://127.0.0.1:{self.server_port}/v1/predict", json=body, timeout=5)
+        return httpx.post(f"http://127.0.0.1:{self.server_port}/v1/predict", json=body, timeout=ANSWER_SECONDS)
 
     def await_ready(self, *, trainer: bool = False) -> None:
         """Wait until a role says that it is ready."""

@@ -84,17 +84,26 @@ ENDS = {"die": die, "sleep": fall_asleep, "hang": wait_for_ever}
 class Recorder:
     """Counts the durable steps of this process, writes each to a file, and has one of them be the last.
 
-    ``end`` is what happens then; should it return, the process goes on.
+    ``end`` is what happens then; should it return, the process goes on. With a file ``once`` nothing counts before it
+    is there.
     """
 
     def __init__(
-        self, folder: Path, trace: Path, at: str | None, when: str, count: int, end: Callable[[], None]
+        self,
+        folder: Path,
+        trace: Path,
+        at: str | None,
+        when: str,
+        count: int,
+        end: Callable[[], None],
+        once: Path | None = None,
     ) -> None:
         self._root = str(folder)
         self._trace = trace
         self._at = at
         self._when = when
         self._left = count
+        self._once = once
         self._end = end
         self._lock = threading.Lock()
 
@@ -103,7 +112,7 @@ class Recorder:
         name = name_of(step)
         fatal = False
         with self._lock:
-            if name is not None and name == self._at:
+            if name is not None and name == self._at and (self._once is None or self._once.exists()):
                 self._left -= 1
                 fatal = self._left == 0
             with self._trace.open("a") as trace:
@@ -217,6 +226,7 @@ def main() -> None:
     parser.add_argument("--at", choices=POINTS, help="where to die; nowhere when left out")
     parser.add_argument("--when", choices=(BEFORE, AFTER), default=BEFORE)
     parser.add_argument("--count", type=int, default=1, help="the how manieth such step is the last")
+    parser.add_argument("--once", type=Path, help="a file before whose being there no step counts")
     parser.add_argument("--end", choices=ENDS, default="die", help="what happens there")
     parser.add_argument("--folder", type=Path, required=True, help="what holds store, state and log")
     parser.add_argument("--trace", type=Path, required=True, help="a file that gets a line a step")
@@ -224,7 +234,9 @@ def main() -> None:
     parser.add_argument("--clock", type=Path, help="a file with the seconds by which the wall clock is ahead")
     parser.add_argument("command", nargs="+", help="the program's own arguments, after --")
     given = parser.parse_args()
-    recorder = Recorder(given.folder.resolve(), given.trace, given.at, given.when, given.count, ENDS[given.end])
+    recorder = Recorder(
+        given.folder.resolve(), given.trace, given.at, given.when, given.count, ENDS[given.end], given.once
+    )
     watch_files(recorder)
     watch_embedded_log(recorder)
     if given.kafka:

@@ -30,6 +30,9 @@ BAD = (
 BAD_EVERY = 25
 LOG = logging.getLogger("kafka")
 
+PATIENCE_SECONDS = 300
+"""How long a record may take: a broker is killed again as soon as it is back, and on a slow machine is long away."""
+
 
 class Producer(Protocol):
     """Sends records durably. ``produced`` and ``bad`` hold the offsets by partition."""
@@ -102,7 +105,14 @@ class KafkaTopicProducer:
         # Its complaints about a broker that is away hold sockets, and pytest holds the complaints.
         self._log_level = LOG.level
         LOG.setLevel(logging.CRITICAL)
-        self._producer: Any = KafkaProducer(bootstrap_servers=bootstrap, acks="all", retries=1_000, linger_ms=5)
+        self._producer: Any = KafkaProducer(
+            bootstrap_servers=bootstrap,
+            acks="all",
+            retries=10_000,
+            linger_ms=5,
+            delivery_timeout_ms=PATIENCE_SECONDS * 1_000,
+            reconnect_backoff_max_ms=1_000,  # its own 30 s may be longer than a broker stays between two kills
+        )
 
     def send(self, count: int) -> None:
         """Send, and wait for the broker's word on each."""
@@ -112,7 +122,7 @@ class KafkaTopicProducer:
             partition = index % len(self.produced)
             sent.append((self._producer.send(self._topic, value, key=b"k", partition=partition), bad))
         for future, bad in sent:
-            where = future.get(timeout=60)
+            where = future.get(timeout=PATIENCE_SECONDS)
             self.produced[where.partition].append(where.offset)
             if bad:
                 self.bad[where.partition].append(where.offset)

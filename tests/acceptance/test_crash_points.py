@@ -98,7 +98,7 @@ def die_and_go_on(service: Service, producer: Producer, point: str, when: str, *
     nth = 1 if point in ONCE else SECOND_TIME.get(point, 2)
     trainer, trace = run_into(service, producer, "--at", point, "--when", when, "--count", str(nth), *options)
     assert trainer.wait(60) == -9
-    assert steps(trace)[-1] == (f"died {when}", point)
+    assert (f"died {when}", point) in steps(trace)  # other threads may have done a step more meanwhile
     service.forget_status()
     follower = service.start("train")
     producer.send(max(BATCH, EVENTS - len(producer.produced[0])))

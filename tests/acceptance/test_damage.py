@@ -17,7 +17,7 @@ from tests.acceptance.faults import (
     stop,
 )
 from tests.acceptance.nursery import Nursery
-from tests.acceptance.producers import EmbeddedProducer
+from tests.acceptance.producers import EmbeddedProducer, Pump
 
 
 def flip(file: Path, place: int) -> None:
@@ -42,8 +42,8 @@ def learnt(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> tuple[
     folder = tmp_path_factory.mktemp("learnt")
     service, producer = embedded(lambda **sections: Service(folder, **sections), nursery)
     trainer = service.start("train")
-    while len(checkpoints(service)) < 3:
-        producer.send(25)
+    with Pump(producer, batch=25):
+        eventually(lambda: len(checkpoints(service)) >= 3, "three checkpoints")
     await_all_taken_in(service, producer)
     stop(trainer)
     producer.close()

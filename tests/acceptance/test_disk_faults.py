@@ -1,5 +1,6 @@
 """DESIGN's row "disk full, store unreachable": no half checkpoint, training waits, serving and consuming go on."""
 
+import json
 import os
 import resource
 import shutil
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from service.store.checkpoints import CheckpointStore
-from tests.acceptance.conftest import MakeService, Process, Service, eventually, free_port
+from service.trainer.report import EVENTS
+from tests.acceptance.conftest import MakeService, Process, Service, eventually
 from tests.acceptance.faults import assert_adds_up, await_all_taken_in, embedded, stop
 from tests.acceptance.nursery import Nursery
 from tests.acceptance.producers import Pump
+from tests.ports import free_port
 
 CONSUMED = "freshet_events_consumed_total"
 NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -41,6 +44,30 @@ def troubled(service: Service) -> str | None:
     return answer.text if answer is not None and answer.status_code == 503 and "disk" in answer.text else None
 
 
+def named_trouble(service: Service) -> str:
+    """Wait for the trouble of the thread that publishes, and return it: what it was at before has come to its end."""
+
+    def named() -> str | None:
+        told = troubled(service)
+        return told if told is not None and "training is paused" not in told else None
+
+    found: str = eventually(named, "the trainer to name the trouble")
+    return found
+
+
+def await_rest(service: Service) -> None:
+    """Wait until the newest round of a trainer's first life has ended, whatever it brought."""
+    ends = {*EVENTS.values(), "round failed; the champion stays"}
+
+    def rests() -> bool:
+        begun = service.metric("freshet_triggers_total")
+        whole = service.said(0).rpartition("\n")[0]  # a last line may be on its way
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return any(line["event"] in ends and line["round"] == begun for line in lines)
+
+    eventually(rests, "the round in flight to end")
+
+
 def hidden(service: Service) -> list[Path]:
     """Return what half-written things are left in store and state."""
     return [path for part in ("store", "state") for path in (service.folder / part).rglob(".*.tmp")]
@@ -52,7 +79,7 @@ def live_through(service: Service, break_it: Callable[..., None]) -> None:
     server = service.start("serve")
     service.await_ready()
     break_it(on=True)
-    told = eventually(lambda: troubled(service), "the trainer to name the trouble")
+    told = named_trouble(service)
     assert str(service.folder) in told
     known = [entry.id for entry in store.entries()]
     pointer, seen = store.latest(), service.metric(CONSUMED)
@@ -158,8 +185,10 @@ def test_disk_full_on_a_small_disk(make_service: MakeService, tmp_path: Path) ->
         with Pump(producer):
             service.await_ready(trainer=True)
             fill()
-            told = eventually(lambda: troubled(service), "the trainer to name the trouble")
+            told = named_trouble(service)
             assert "No space left on device" in told
+            await_rest(service)
+            fill()  # what a round in flight has freed at its end
             before = [entry.id for entry in CheckpointStore(seen / "store", 10_000).entries()]
             taken = service.metric(CONSUMED)
             eventually(lambda: service.metric(CONSUMED) > taken + 100, "events to come in meanwhile")
@@ -176,7 +205,7 @@ def test_disk_full_on_a_small_disk(make_service: MakeService, tmp_path: Path) ->
 
 def test_the_clock_jumps_back(make_service: MakeService, nursery: Nursery) -> None:
     """By a day, in the middle of it all: learning goes on, the lease is kept, and times do not run backwards."""
-    service, producer = embedded(make_service, nursery)
+    service, producer = embedded(make_service, nursery, trainer={"lease_seconds": 60.0})  # of a clock that is right
     clock, trace = service.folder / "clock", service.folder / "trace"
     clock.write_text("0")
     before = ("--clock", str(clock), "--folder", str(service.folder), "--trace", str(trace), "--")
@@ -185,6 +214,7 @@ def test_the_clock_jumps_back(make_service: MakeService, nursery: Nursery) -> No
     with Pump(producer):
         eventually(lambda: store.latest() is not None, "a first checkpoint")
         standby = service.start("train", "--set", f"trainer.port={free_port()}")
+        eventually(lambda: "standing by" in service.said(), "the standby")
         until = store.manifest(store.latest().id).trained_until
         (service.folder / "yesterday").write_text("-86400")
         (service.folder / "yesterday").replace(clock)

@@ -14,8 +14,9 @@ import pytest
 
 from dashboards.every import EVERY
 from dashboards.frame import as_plain
-from tests.acceptance.conftest import Service, close_and_tell, eventually, free_port
+from tests.acceptance.conftest import ANSWER_SECONDS, Service, close_and_tell, eventually
 from tests.acceptance.streams import events
+from tests.ports import free_port
 
 TRAINER = (
     "freshet_events_consumed_total",
@@ -48,9 +49,13 @@ SERVER = (
     "freshet_requests_in_flight",
 )
 
+pytestmark = pytest.mark.timeout(240)
+
 RULES = Path(__file__).parents[2] / "config" / "prometheus" / "rules"
 
 BOTH = {"freshet_events_rejected_total", "freshet_dead_letters_total"}
+
+ROLES = {"champion", "challenger", "previous", "frozen"}
 
 
 def needed(program: str) -> str:
@@ -65,10 +70,11 @@ def needed(program: str) -> str:
 
 
 class Monitored(NamedTuple):
-    """A service, and a client of the Prometheus that scrapes it."""
+    """A service, a client of the Prometheus that scrapes it, and how many records were sent, a batch each."""
 
     service: Service
     prometheus: httpx.Client
+    sent: list[int]
 
     def ask(self, path: str, **parameters: str) -> dict[str, Any] | None:
         """Return what Prometheus' API answers, None while nobody does."""
@@ -94,7 +100,8 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     """Yield a service that has learnt, refused and answered while Prometheus looked on."""
     program = needed("prometheus")
     folder = tmp_path_factory.mktemp("monitored")
-    service, port = Service(folder), free_port()
+    # Rounds for the sake of time would go on while what is shown is compared.
+    service, port = Service(folder, trigger={"every_seconds": 3_600.0}), free_port()
     config = folder / "prometheus.yml"
     config.write_text(
         "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
@@ -111,10 +118,10 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     ]
     with (
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_SECONDS) as client,
     ):
         try:
-            yield _at_work(Monitored(service, client))
+            yield _at_work(Monitored(service, client, []))
         finally:
             process.terminate()
             close_and_tell(service)
@@ -127,13 +134,38 @@ def _at_work(monitored: Monitored) -> Monitored:
     service.await_ready(trainer=True)
     eventually(lambda: monitored.ask("query", query="up") is not None, "Prometheus")
     eventually(lambda: len(monitored.found("up == 1")) == 2, "a scrape of both")
-    service.send("first", events(400), "--rate", "2000")
+    _send(monitored, events(400), "2000")
     service.await_ready()
-    service.send("more", [*events(1_200), {"a": "text", "b": 1.0, "label": "yes"}], "--rate", "1000")
+    _send(monitored, [*events(1_200), {"a": "text", "b": 1.0, "label": "yes"}], "1000")
     assert service.predict(a=1.0, b=1.0).status_code == 200
     assert service.predict(a="text").status_code == 422
     eventually(lambda: service.metric("freshet_dead_letters_total") == 1, "the dead letter to be written")
+    for seed in range(1, 10):
+        eventually(lambda: _rests(monitored), "the last round to end")
+        if service.status()["prequential"].keys() >= ROLES:
+            break
+        _send(monitored, events(600, seed=seed), "1000")  # rounds that take long are few
+    last = service.status()["roles"]["champion"]
+    eventually(lambda: monitored.found(f'freshet_checkpoint_info{{id="{last}"}}'), "a scrape of the last checkpoint")
     return monitored
+
+
+def _send(monitored: Monitored, rows: list[dict[str, Any]], rate: str) -> None:
+    """Send rows at a rate."""
+    monitored.service.send(f"rows-{len(monitored.sent)}", rows, "--rate", rate)
+    monitored.sent.append(len(rows))
+
+
+def _rests(monitored: Monitored) -> bool:
+    """Tell whether all is taken in, no round is in flight or due, and the server has followed."""
+    service = monitored.service
+    told, answer = service.status(), service.predict(a=1.0, b=1.0).json()
+    return bool(
+        told["events"]["accepted"] + told["events"]["refused"] == sum(monitored.sent)
+        and told["round"] is None
+        and told["new_events"] < 300
+        and told["roles"]["champion"] == answer["checkpoint"]["id"]
+    )
 
 
 def test_prometheus_finds_every_name(monitored: Monitored) -> None:
@@ -143,10 +175,10 @@ def test_prometheus_finds_every_name(monitored: Monitored) -> None:
         answer = monitored.ask("label/__name__/values", **{"match[]": f'{{job="{job}"}}'})
         return set(answer["data"]) if answer else set()
 
-    eventually(lambda: names("trainer") >= set(TRAINER), "every metric of the trainer", 60)
-    eventually(lambda: names("server") >= set(SERVER), "every metric of the server", 60)
+    eventually(lambda: names("trainer") >= set(TRAINER), "every metric of the trainer")
+    eventually(lambda: names("server") >= set(SERVER), "every metric of the server")
     assert names("server") & set(TRAINER) == BOTH
-    assert monitored.service.metric("freshet_events_consumed_total") == 1_601
+    assert monitored.service.metric("freshet_events_consumed_total") == sum(monitored.sent)
 
 
 def test_promtool_finds_nothing_to_mend(monitored: Monitored) -> None:
@@ -199,7 +231,7 @@ def test_every_panel_shows_what_happened(monitored: Monitored) -> None:
             is_shown = any(not math.isnan(float(one["value"][1])) for one in series)
             return series if series and (is_shown or title in WITHOUT_A_NUMBER) else None
 
-        for one in eventually(numbers, f"a number in {title}: {expr}", 30):
+        for one in eventually(numbers, f"a number in {title}: {expr}"):
             labels = set(re.findall(r"{{(\w+)}}", legend)) - OPTIONAL
             assert labels <= one["metric"].keys() or title in WITHOUT_A_NUMBER, (title, legend, one["metric"])
 
@@ -216,12 +248,12 @@ def test_panels_say_what_the_metrics_say(monitored: Monitored) -> None:
             found = {one["metric"].get(label, legend): float(one["value"][1]) for one in monitored.found(expr)}
             return (found if isinstance(expected, dict) else found.keys()) == expected
 
-        eventually(is_shown, f"{title} to show {expected}", 30)
+        eventually(is_shown, f"{title} to show {expected}")
 
     shows("Refused events by reason", {"wrong_type"})
     shows("Failed requests by status", {"422"})
     shows("Requests by route", {"/v1/predict"})
-    shows("How right each model is on new events", {"champion", "challenger", "previous", "frozen"})
+    shows("How right each model is on new events", ROLES)
     shows("Trainers that learn", {"ready": 1})
     shows("Servers that answer", {"ready": 1})
     shows("Learning", {"learning": 0})
@@ -261,7 +293,7 @@ def test_rules_can_be_evaluated_on_what_is_exported(monitored: Monitored) -> Non
         rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]] if answer else []
         return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
 
-    rules = eventually(evaluated, "every rule to be evaluated", 30)
+    rules = eventually(evaluated, "every rule to be evaluated")
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
     standing = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["alerts"]}
     assert standing <= {"FreshetNoTrainer", "FreshetNoServer"}

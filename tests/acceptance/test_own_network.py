@@ -11,7 +11,7 @@ import yaml
 
 from examples.vibration_data import write
 from examples.vibration_pretrain import pretrain
-from tests.acceptance.conftest import MakeService, Service, eventually
+from tests.acceptance.conftest import ANSWER_SECONDS, MakeService, Service, eventually
 from tests.acceptance.nursery import ROOT, Nursery
 
 EXAMPLE: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "vibration.yaml").read_text())
@@ -36,7 +36,7 @@ def service(make_service: MakeService, nursery: Nursery, tmp_path: Path) -> Serv
 @pytest.fixture
 def client(service: Service) -> Iterator[httpx.Client]:
     """Yield a client of the server."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{service.server_port}", timeout=10) as one:
+    with httpx.Client(base_url=f"http://127.0.0.1:{service.server_port}", timeout=ANSWER_SECONDS) as one:
         yield one
 
 
@@ -93,6 +93,7 @@ def test_a_pre_trained_network_serves_at_once_and_follows_its_stream(
         eventually(lambda: rounds_have_ended(service), "the rounds to end")
         if right(client, new)[1] >= 0.8:
             break
+    eventually(lambda: right(client, new)[1] >= 0.8, "the server to follow")
     tuned, share = right(client, new)
     assert (tuned > "000001", share >= 0.8) == (True, True)
     origin = client.get(f"/v1/checkpoints/{checkpoint}").json()

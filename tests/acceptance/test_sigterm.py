@@ -6,15 +6,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import MakeService, Process, Service, eventually, free_port
+from tests.acceptance.conftest import MakeService, Process, Service, eventually
 from tests.acceptance.faults import assert_adds_up, await_all_taken_in, embedded, settings_of, stop, worker_of
 from tests.acceptance.nursery import Nursery
 from tests.acceptance.producers import Producer, Pump
 from tests.acceptance.test_disk_faults import full_disk
 from tests.acceptance.test_worker_faults import with_worker
+from tests.ports import free_port
 
 GRACE_SECONDS = 4.0
 MARGIN_SECONDS = 20.0
@@ -22,6 +24,13 @@ MARGIN_SECONDS = 20.0
 
 Prepared = Iterator[Process]
 Prepare = Callable[[Service, Producer], Prepared]
+
+
+def catches_sigterm(process: Process) -> bool:
+    """Tell whether a process has come so far that SIGTERM does not simply end it."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> signal.SIGTERM - 1 & 1)
 
 
 def idle(service: Service, producer: Producer) -> Prepared:  # noqa: ARG001
@@ -66,11 +75,12 @@ def worker_starting(service: Service, producer: Producer) -> Prepared:
 
 
 def standing_by(service: Service, producer: Producer) -> Prepared:  # noqa: ARG001
-    """Another trainer learns."""
-    first = service.start("train")
+    """Another trainer learns, whose lease does not lapse however long it gets no turn."""
+    held = ("--set", "trainer.lease_seconds=60")
+    first = service.start("train", *held)
     service.await_ready(trainer=True)
     service.trainer_port = free_port()
-    second = service.start("train", "--set", f"trainer.port={service.trainer_port}")
+    second = service.start("train", *held, "--set", f"trainer.port={service.trainer_port}")
     eventually(lambda: "standing by" in service.said(), "the second trainer to stand by")
     yield second
     stop(first)
@@ -89,7 +99,7 @@ def dead_letters_blocked(service: Service, producer: Producer) -> Prepared:
     trainer = service.start("train")
     producer.send(400)
     eventually(lambda: service.accepted() > 0, "records to come in")
-    with closing(sqlite3.connect(settings_of(service).source.embedded.path, isolation_level=None)) as other:
+    with closing(sqlite3.connect(settings_of(service).source.embedded.path, timeout=60, isolation_level=None)) as other:
         producer.send(100)
         other.execute("BEGIN IMMEDIATE")
         time.sleep(1.0)
@@ -161,6 +171,7 @@ def test_sigterm_at_any_moment(make_service: MakeService, nursery: Nursery) -> N
     with Pump(producer):
         for _ in range(12):
             trainer = service.start("train")
+            eventually(lambda trainer=trainer: catches_sigterm(trainer), "the program's first line")
             time.sleep(moments.uniform(0.0, 1.0))
             trainer.terminate()
             assert trainer.wait(GRACE_SECONDS + MARGIN_SECONDS) == 0
@@ -178,6 +189,7 @@ def test_sigterm_while_starting(role: str, seconds: float, make_service: MakeSer
     """In the middle of its imports, too, where nothing is there yet to be stopped."""
     service = make_service(trainer={"grace_seconds": GRACE_SECONDS})
     process = service.start(role)
+    eventually(lambda: catches_sigterm(process), "the program's first line: before it there is nothing to catch it")
     time.sleep(seconds)
     process.terminate()
     assert process.wait(GRACE_SECONDS + MARGIN_SECONDS) == 0

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from service.store.checkpoints import CheckpointStore
-from tests.acceptance.conftest import MakeService, Process, Service, eventually, free_port
+from tests.acceptance.conftest import MakeService, Process, Service, eventually
 from tests.acceptance.faults import assert_adds_up, await_all_taken_in, embedded, on_kafka, stop
 from tests.acceptance.nursery import Nursery
 from tests.acceptance.producers import Producer, Pump
 from tests.broker import Broker
+from tests.ports import free_port
 
 
 def put_to_sleep(service: Service, first: Process) -> None:
@@ -72,6 +73,15 @@ def stand_by(service: Service) -> Process:
     return second
 
 
+def lease_for(end: str) -> dict[str, float]:
+    """Return for how long the lease is held by one who does not renew it.
+
+    Longer than a busy machine starves a trainer, for nobody is to be overtaken before the test has ended it; no longer
+    than that where the test has to wait for it.
+    """
+    return {"lease_seconds": 7.0 if end == "stopped" else 60.0}
+
+
 def take_over(service: Service, producer: Producer, end: str) -> None:
     """End the first trainer under load; the second takes over, and a first one that wakes up again is fenced."""
     first = service.start("train")
@@ -102,7 +112,7 @@ def test_a_second_trainer_on_the_same_store_takes_over_on_the_embedded_log(
     end: str, make_service: MakeService, nursery: Nursery
 ) -> None:
     """Whether the first was killed, stopped for longer than the lease, or ended: no record lost, none twice."""
-    take_over(*embedded(make_service, nursery), end)
+    take_over(*embedded(make_service, nursery, trainer=lease_for(end)), end)
 
 
 @pytest.mark.kafka
@@ -121,14 +131,14 @@ def test_a_second_trainer_on_the_same_store_takes_over_on_kafka(
     end: str, partitions: int, make_service: MakeService, kafka: Broker, nursery: Nursery
 ) -> None:
     """The same with a consumer group, whose own time-out is longer than the lease."""
-    take_over(*on_kafka(make_service, kafka, partitions, nursery), end)
+    take_over(*on_kafka(make_service, kafka, partitions, nursery, trainer=lease_for(end)), end)
 
 
 def test_a_second_trainer_on_the_same_store_exits_where_it_may_not_stand_by(
     make_service: MakeService, nursery: Nursery
 ) -> None:
     """`train --no-standby` exits 1 and names the holder in one line."""
-    service, producer = embedded(make_service, nursery)
+    service, producer = embedded(make_service, nursery, trainer=lease_for("ended"))
     first = service.start("train")
     service.await_ready(trainer=True)
     second = service.start("train", "--no-standby", "--set", f"trainer.port={free_port()}")
@@ -141,15 +151,16 @@ def test_a_second_trainer_on_the_same_store_exits_where_it_may_not_stand_by(
 
 
 def asleep_at(point: str, service: Service) -> Process:
-    """Start a trainer that stops itself before such a step of its second promotion, as SIGSTOP there would."""
-    before = ("--at", point, "--count", "3", "--end", "sleep", "--folder", str(service.folder))
-    trace = service.folder / "trace"
-    return service.start("train", module="tests.acceptance.crash_points", before=(*before, "--trace", str(trace), "--"))
+    """Start a trainer that stops itself before the third such step once it may, as SIGSTOP there would."""
+    before = ("--at", point, "--count", "3", "--end", "sleep", "--once", str(service.folder / "may-sleep"))
+    where = ("--folder", str(service.folder), "--trace", str(service.folder / "trace"))
+    return service.start("train", module="tests.acceptance.crash_points", before=(*before, *where, "--"))
 
 
 def await_asleep(service: Service) -> None:
-    """Wait until it has stopped itself."""
+    """Let it stop itself, and wait until it has."""
     trace = service.folder / "trace"
+    (service.folder / "may-sleep").touch()
     eventually(lambda: trace.exists() and "died before" in trace.read_text(), "the first trainer to stop itself")
 
 
@@ -158,7 +169,7 @@ def test_a_trainer_asleep_in_the_middle_of_a_step_is_fenced(
     point: str, make_service: MakeService, nursery: Nursery
 ) -> None:
     """It wakes after the takeover with its check of the lease behind it: the pointer never moves to what it wrote."""
-    service, producer = embedded(make_service, nursery)
+    service, producer = embedded(make_service, nursery, trainer=lease_for("stopped"))
     store = CheckpointStore(service.folder / "store", 10_000)
     first = asleep_at(point, service)
     with Pump(producer):

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.acceptance.conftest import MakeService, eventually
+from tests.acceptance.conftest import ANSWER_SECONDS, MakeService, eventually
 from tests.acceptance.nursery import Nursery
 from tests.acceptance.streams import events
 
@@ -120,6 +120,7 @@ def test_request_batch_round_and_swap_are_joined_by_ids(make_service: MakeServic
             f"http://127.0.0.1:{service.server_port}/v1/predict",
             json={"instances": [{"a": 1.0, "b": 0.5}, {"a": -1.0, "b": 0.5}]},
             headers={"traceparent": f"00-{TRACE}-{CALLER}-01", "x-request-id": "r-1"},
+            timeout=ANSWER_SECONDS,
         )
         checkpoint = answer.json()["checkpoint"]["id"]
         eventually(lambda: service.status().get("roles", {}).get("champion"), "the round to be over")

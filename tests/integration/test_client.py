@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import math
+import re
 import socket
 import threading
 from collections import Counter
@@ -34,7 +35,8 @@ from service.client import (
     UnreadableAnswerError,
     UnsendableError,
 )
-from tests.unit.serve.builders import INSTANCE, answering, free_port, model_of, publish, settings_in
+from tests.ports import free_port
+from tests.unit.serve.builders import INSTANCE, answering, model_of, publish, settings_in
 from tests.unit.serve.running import running, served
 
 TOKEN = "a-token-of-this-test-alone"  # noqa: S105 - lets nobody in
@@ -282,6 +284,18 @@ def test_both_clients_wait_as_long_as_they_are_asked_to(monkeypatch: pytest.Monk
     assert waited == [5] * 4
 
 
+def request_from(peer: socket.socket) -> bytes:
+    """Return a whole request: what is not read when the connection is closed takes the answer with it."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += peer.recv(65_536)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE)
+    while length is not None and len(body) < int(length[1]):
+        body += peer.recv(65_536)
+    return head + b"\r\n\r\n" + body
+
+
 @contextmanager
 def breaking_off(answers: Sequence[bytes | None]) -> Iterator[tuple[str, list[bytes]]]:
     """Take one connection after the other, read a request, answer or break off; yield address and requests."""
@@ -291,7 +305,7 @@ def breaking_off(answers: Sequence[bytes | None]) -> Iterator[tuple[str, list[by
         for answer in answers:
             peer, _ = listener.accept()
             with peer:
-                seen.append(peer.recv(65_536))
+                seen.append(request_from(peer))
                 if answer is not None:
                     peer.sendall(answer)
 
@@ -387,13 +401,16 @@ def test_hundreds_of_coroutines_share_a_few_connections(tmp_path: Path) -> None:
 
 def test_no_more_requests_are_under_way_than_connections_allowed() -> None:
     """The others wait for their turn on this side."""
-    under_way, most = 0, 0
+    under_way, most, many = 0, 0, asyncio.Event()
 
     async def handler(request: Request) -> Response:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
+        if most == 3:
+            many.set()
         await request.body()
+        await asyncio.wait_for(many.wait(), 30)  # the first ones, for so many as may come
         await asyncio.sleep(0.005)
         under_way -= 1
         return JSONResponse(GOOD)

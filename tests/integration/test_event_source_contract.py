@@ -15,8 +15,9 @@ from service.ingest.connect import open_sink, open_source
 from service.ingest.source import EventSource, Gap
 from service.records import Partition
 from service.settings import Settings
-from tests.broker import Broker, free_ports
+from tests.broker import Broker
 from tests.logs import EmbeddedKind, KafkaKind, Kind, read, values, wait_until
+from tests.ports import free_port
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -438,7 +439,7 @@ def test_the_sink_says_which_records_the_broker_refused(kafka: Broker, limit_byt
 @pytest.mark.usefixtures("kafka_leftovers")
 def test_an_absent_broker_is_one_clear_line_and_retriable(capfd: pytest.CaptureFixture[str]) -> None:
     """Source and sink name the address, print nothing themselves, and can be asked again."""
-    [port] = free_ports(1)
+    port = free_port()
     kafka = {"bootstrap_servers": f"127.0.0.1:{port}"}
     settings = Settings.model_validate({"source": {"kind": "kafka", "kafka": kafka}})
     source, sink = open_source(settings), open_sink(settings)

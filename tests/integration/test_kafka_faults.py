@@ -60,7 +60,7 @@ def test_partitions_added_while_reading_are_read_from_their_beginning(kafka: Bro
     with closing(KafkaProducer(bootstrap_servers=kafka.bootstrap)) as producer:
         for number in (1, 2):
             for part in "ab":
-                producer.send(kind.topic, f"{number}{part}".encode(), partition=number).get(10)
+                producer.send(kind.topic, f"{number}{part}".encode(), partition=number).get(60)
     assert sorted(values(read(source, 4))) == [b"1a", b"1b", b"2a", b"2b"]  # type: ignore[type-var]
     assert source.positions() == {Partition(kind.topic, number): at for number, at in enumerate((1, 2, 2))}
     assert source.gaps() == {}

@@ -20,6 +20,9 @@ pytestmark = pytest.mark.kafka
 
 NewProducer = Callable[..., KafkaProducer]
 
+BATCH_MS = 10_000
+"""For so long a producer waits for others to share a batch: until it is flushed, however slow the machine is."""
+
 
 @pytest.fixture
 def kind(kafka: Broker) -> KafkaKind:
@@ -48,7 +51,7 @@ def produce(
     answers = [producer.send(topic, value, headers=headers) for value in sent]
     producer.flush()
     for answer in answers:
-        answer.get(10)
+        answer.get(60)
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
@@ -199,7 +202,7 @@ def test_a_damaged_batch_becomes_a_gap_and_reading_goes_on(own_kafka: Broker, co
     kind = KafkaKind(own_kafka)
     here = Partition(kind.topic, 0)
     with closing(
-        KafkaProducer(bootstrap_servers=own_kafka.bootstrap, compression_type=codec, linger_ms=50)
+        KafkaProducer(bootstrap_servers=own_kafka.bootstrap, compression_type=codec, linger_ms=BATCH_MS)
     ) as producer:
         for batch in ("a", "b", "c"):
             produce(producer, kind.topic, *(f"{batch}{number}-{uuid4()}".encode() for number in range(5)))
@@ -234,7 +237,7 @@ def test_a_damaged_batch_at_the_end_becomes_a_gap(own_kafka: Broker) -> None:
         pytest.skip("the broker's files are out of reach in a container")
     kind = KafkaKind(own_kafka)
     here = Partition(kind.topic, 0)
-    with closing(KafkaProducer(bootstrap_servers=own_kafka.bootstrap, linger_ms=50)) as producer:
+    with closing(KafkaProducer(bootstrap_servers=own_kafka.bootstrap, linger_ms=BATCH_MS)) as producer:
         for batch in ("a", "b"):
             produce(producer, kind.topic, *(f"{batch}{number}".encode() for number in range(5)))
     assert damage(segments / f"{kind.topic}-0" / f"{0:020}.log", second_batch=False)

@@ -9,7 +9,8 @@ from service.cli import main
 from service.errors import FreshetError, SourceUnavailableError
 from service.ingest.kafka_setup import create_topics
 from service.settings import Settings, Source
-from tests.broker import Broker, free_ports
+from tests.broker import Broker
+from tests.ports import free_port
 
 pytestmark = pytest.mark.kafka
 
@@ -42,7 +43,7 @@ def test_what_the_broker_does_not_make_is_named(kafka: Broker) -> None:
 
 def test_a_broker_that_is_away_is_told_so() -> None:
     """The error is one that a retry may cure."""
-    kafka = {"bootstrap_servers": f"127.0.0.1:{free_ports(1)[0]}"}
+    kafka = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
     away = Settings.model_validate({"source": {"kind": "kafka", "kafka": kafka}}).source
     with pytest.raises(SourceUnavailableError):
         create_topics(away, None, None)

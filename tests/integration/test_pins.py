@@ -11,7 +11,7 @@ from tests.acceptance.conftest import eventually
 from tests.acceptance.streams import events
 from tests.integration.test_server_process import program
 from tests.integration.test_trainer import Make, Running, learnt, make
-from tests.unit.serve.builders import free_port
+from tests.ports import free_port
 
 __all__ = ["make"]
 

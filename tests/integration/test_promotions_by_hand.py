@@ -11,6 +11,7 @@ from service.store.checkpoints import CheckpointStore
 from service.store.pointer import Pointer
 from service.store.snapshot import SnapshotStore
 from service.train.supervisor import TrainingWorker
+from service.trainer.loop import TrainerLoop
 from service.trainer.publisher import Publisher
 from tests.acceptance.conftest import eventually
 from tests.acceptance.ledger_check import ancestry
@@ -61,20 +62,26 @@ def test_a_round_in_flight_does_not_overrule_the_operator(make: Make, monkeypatc
     """What it brings was compared with a champion that is none any more: it is rejected, and told so."""
     running = make(gate={"enabled": False})
     first, *_ = with_checkpoints(running, 3)
-    may_go_on, began = threading.Event(), threading.Event()
-    train = TrainingWorker.run
+    may_go_on, began, noticed = threading.Event(), threading.Event(), threading.Event()
+    train, reported = TrainingWorker.run, TrainerLoop._reported
 
     def run(worker: TrainingWorker, directory: Path) -> Any:
         began.set()
-        may_go_on.wait(30)
+        may_go_on.wait(60)
         return train(worker, directory)
 
+    def note(loop: TrainerLoop, *given: Any) -> None:
+        reported(loop, *given)
+        if loop._by_hand is not None:
+            noticed.set()
+
+    monkeypatch.setattr(TrainerLoop, "_reported", note)
     monkeypatch.setattr(TrainingWorker, "run", run)
     running.start()
     running.send(events(200, seed=9))
-    assert began.wait(30)
+    assert began.wait(60)
     running.store.point(first, reason="the newer ones are bad", by="operator")
-    threading.Event().wait(0.5)  # the trainer looks at the pointer every 0.1 s
+    assert noticed.wait(60)
     may_go_on.set()
 
     def told() -> bool:
@@ -104,7 +111,7 @@ def test_a_promotion_cut_off_after_an_operators_is_finished(make: Make, monkeypa
     with monkeypatch.context() as dying:
         dying.setattr(Publisher, "point", cut_off)
         running.send(events(200, seed=9))
-        assert saved.wait(30)
+        assert saved.wait(60)
         running.await_end()
     assert running.serving() == first
     running.start()

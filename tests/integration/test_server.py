@@ -17,6 +17,7 @@ from service.errors import ConfigurationError
 from service.model.learned import LearnedModel
 from service.serve.watcher import Watcher
 from service.server import Server
+from tests.acceptance.conftest import eventually
 from tests.unit.serve.builders import INSTANCE, damage, model_of, problem_of, publish, settings_in
 from tests.unit.serve.running import served, serving_id, wait_for_id
 
@@ -46,18 +47,22 @@ def test_swaps_under_load_fail_no_request_and_mix_nothing(tmp_path: Path) -> Non
             response = client.post("/v1/predict", json={"instances": instances})
             answers.append((worker, response.json() if response.status_code == 200 else {"failed": response.text}))
 
+    def answered() -> set[str]:
+        return {answer["checkpoint"]["id"] for _, answer in list(answers) if "checkpoint" in answer}
+
     with served(settings) as client, ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(ask, client, worker) for worker in range(4)]
         for seed in range(1, 7):
+            eventually(lambda: ids[-1] in answered(), "an answer from the newest checkpoint")
             ids.append(publish(settings, seed=seed))
-            wait_for_id(client, ids[-1])
+        eventually(lambda: ids[-1] in answered(), "an answer from the last checkpoint")
         done.set()
         for future in futures:
             future.result()
         text = client.get("/metrics").text
 
     models: dict[str, LearnedModel] = {name: model_of(settings, name) for name in ids}
-    assert {answer["checkpoint"]["id"] for _, answer in answers if "checkpoint" in answer} == set(ids)
+    assert answered() == set(ids)
     for worker, answer in answers:
         assert "failed" not in answer
         model = models[answer["checkpoint"]["id"]]
@@ -72,11 +77,15 @@ def test_swaps_under_load_fail_no_request_and_mix_nothing(tmp_path: Path) -> Non
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     """At the start the newest sound one serves; while running the one before goes on; both are counted."""
     settings = settings_in(tmp_path)
+    pointer = settings.store.path / "latest"
+    damage(settings, publish(settings, seed=2))
+    to_damaged = pointer.read_bytes()
     sound = publish(settings)
     damage(settings, publish(settings, seed=1))
     with served(settings) as client:
         assert serving_id(client) == sound
-        damage(settings, publish(settings, seed=2))
+        (tmp_path / "to_damaged").write_bytes(to_damaged)
+        (tmp_path / "to_damaged").replace(pointer)  # damaged before: the server looks all the time
         while 'freshet_swaps_total{outcome="damaged"} 2.0' not in client.get("/metrics").text:
             assert serving_id(client) == sound
         assert "model.safetensors" in client.get("/v1/status").json()["trouble"]

@@ -123,7 +123,7 @@ def test_a_signal_while_the_model_is_loaded_ends_it_too(tmp_path: Path) -> None:
 
 def test_it_is_unready_before_it_stops_to_listen(tmp_path: Path) -> None:
     """Load balancers see readiness go first; predictions go on meanwhile, on connections that end with them."""
-    settings = settings_in(tmp_path, announce_seconds=5, grace_seconds=6)
+    settings = settings_in(tmp_path, announce_seconds=8, grace_seconds=9)
     publish(settings)
     url = f"http://127.0.0.1:{settings.serve.port}"
     with program(settings) as process, httpx.Client(base_url=url, timeout=30) as client:

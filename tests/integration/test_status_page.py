@@ -54,6 +54,7 @@ def browser() -> Iterator[Browser]:
         if path is None:
             not_here("no browser: neither Chromium on PATH nor one of Playwright's own")
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        expect.set_options(timeout=PATIENCE_MS)
         yield started
         started.close()
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,28 @@ def learnt(running: Running) -> Running:
     running.start()
     running.send(events(400))
     running.await_accepted(400)
-    eventually(running.serving, "a first checkpoint")
+    eventually(running.champion, "a first checkpoint, by which the trainer predicts what comes next")
     return running
+
+
+def put_in_the_way(folder: Path) -> Path:
+    """Put a file where a folder was, and return where the folder is now; a trainer may make another one meanwhile."""
+    away = folder.rename(folder.with_name(f"{folder.name}-away"))
+    while True:
+        with suppress(IsADirectoryError):
+            folder.write_text("in the way")
+            return away
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_back(away: Path, folder: Path) -> None:
+    """Put a folder back in place of the file; a trainer may make another one meanwhile."""
+    folder.unlink()
+    while True:
+        with suppress(OSError):
+            away.rename(folder)
+            return
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_course_of_the_scores_survives_a_restart(make: Make) -> None:
@@ -251,13 +272,11 @@ def test_a_state_that_cannot_be_saved_is_said_and_saved_later(make: Make) -> Non
     """Consumption goes on, readiness names the trouble, and nothing is lost once the disk is back."""
     running = learnt(make(trigger={"every_events": 10_000, "every_seconds": 1, "min_events": 400}))
     snapshots = running.folder / "state" / "snapshots"
-    snapshots.rename(running.folder / "away")
-    snapshots.write_text("in the way")
+    away = put_in_the_way(snapshots)
     running.send(events(100, seed=1))
     running.await_accepted(500)
     assert "snapshots" in eventually(running.readiness, "readiness to name the trouble")
-    snapshots.unlink()
-    (running.folder / "away").rename(snapshots)
+    put_back(away, snapshots)
     eventually(lambda: running.readiness() is None, "the trainer to be well again")
     running.stop()
     again = make()
@@ -277,12 +296,10 @@ def test_what_alerts_ask_is_told(make: Make) -> None:
     reached = running.metric("freshet_store_last_reached_timestamp_seconds")
     eventually(lambda: running.metric("freshet_store_last_reached_timestamp_seconds") > reached, "another answer")
     snapshots = running.folder / "state" / "snapshots"
-    snapshots.rename(running.folder / "away")
-    snapshots.write_text("in the way")
+    away = put_in_the_way(snapshots)
     running.send(list(events(50)))
     eventually(lambda: running.metric("freshet_snapshot_overdue_seconds") > 0.5, "the state to be overdue")
-    snapshots.unlink()
-    (running.folder / "away").rename(snapshots)
+    put_back(away, snapshots)
     eventually(lambda: running.metric("freshet_snapshot_overdue_seconds") == 0, "the state to be saved")
     running.stop()
     assert running.metric("freshet_lease_held") == 0
@@ -293,15 +310,13 @@ def test_a_store_that_takes_no_checkpoint_costs_rounds_and_no_more(make: Make) -
     running = learnt(make(gate={"enabled": False}))
     first = running.serving()
     checkpoints = running.folder / "store" / "checkpoints"
-    checkpoints.rename(running.folder / "away")
-    checkpoints.write_text("in the way")
+    away = put_in_the_way(checkpoints)
     running.send(events(200, seed=1))
     running.await_accepted(600)
     eventually(
         lambda: (read_status(running.folder / "store") or {})["rounds"]["failed"] >= 1, "the round to be counted"
     )
-    checkpoints.unlink()
-    (running.folder / "away").rename(checkpoints)
+    put_back(away, checkpoints)
     running.send(events(400, seed=2))
     eventually(lambda: running.serving() != first, "a checkpoint to be published again")
     running.stop()

@@ -17,9 +17,9 @@ def told(running: Running) -> dict[str, Any]:
 
 
 def test_a_budget_holds_rounds_and_a_window_that_waits_holds_the_intake(make: Make) -> None:
-    """One round spends more than a hundredth of a core; till it is paid off nothing is lost, and it is said."""
+    """One round spends more than a thousandth of a core; till it is paid off nothing is lost, and it is said."""
     running = make(
-        window={"events": 300, "overflow": "wait"}, trigger={"budget_share": 0.01, "max_staleness_seconds": 2}
+        window={"events": 300, "overflow": "wait"}, trigger={"budget_share": 0.001, "max_staleness_seconds": 2}
     )
     running.send(events(3_000))
     running.start()

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from service import health
+from tests.ports import free_port
 
 Role = Callable[[str, int], None]
 PORTS = {name: variable for name, (variable, _) in health.PORTS.items()}
@@ -20,7 +21,7 @@ PORTS = {name: variable for name, (variable, _) in health.PORTS.items()}
 def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
     """Return a function that starts what answers /healthz with a status, as the role of that name."""
     for variable, _ in health.PORTS.values():
-        monkeypatch.setenv(variable, str(closed_port()))
+        monkeypatch.setenv(variable, str(free_port()))
     servers: list[HTTPServer] = []
 
     def start(name: str, status: int) -> None:
@@ -40,14 +41,6 @@ def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-def closed_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("name", sorted(PORTS))
@@ -83,7 +76,7 @@ def test_nothing_that_listens_is_trouble(role: Role) -> None:  # noqa: ARG001 - 
 def test_a_role_that_hangs_is_trouble(monkeypatch: pytest.MonkeyPatch, role: Role) -> None:
     """One that takes connections and answers none is not taken for well, and is not waited for without end."""
     role("server", 200)
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 1.0)  # which the other role needs for its answer, too
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]
         monkeypatch.setenv(PORTS["trainer"], str(port))

@@ -22,17 +22,11 @@ from service.store.checkpoints import Checkpoint, CheckpointStore
 from service.store.clock import utc_text
 from service.store.fingerprint import model_fingerprint, schema_fingerprint
 from service.store.manifest import Manifest
+from tests.ports import free_port
 
 INSTANCE: dict[str, Any] = {"age": 41, "income": 1200.5, "owner": True, "city": "Rome"}
 LIMITS = Limits(connections=50, head_bytes=16_384, head_seconds=30, body_seconds=30, keep_alive_seconds=30)
 TRAINED_UNTIL = "2026-01-31T09:30:00.250Z"
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def accepts(port: int) -> bool:

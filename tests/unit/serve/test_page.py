@@ -188,6 +188,8 @@ def test_a_store_that_hangs_holds_up_nobody(
             assert "the store has not answered" in problem_of(answer, 503)["detail"]
             assert answer.headers["retry-after"]
         assert service.predict({"age": 1, "income": 2.0, "owner": True, "city": "Rome"}).status_code == 200
+        while not waiting:
+            time.sleep(0.01)
         assert len(waiting) == 1
     finally:
         free.set()

@@ -14,7 +14,7 @@ from service.errors import ConfigurationError
 from service.settings import Settings, Telemetry
 from service.tracing import sending
 from service.tracing.sending import Delivery, Queue, Sending
-from tests.unit.serve.builders import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture
