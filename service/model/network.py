@@ -16,6 +16,9 @@ FIRST = "layers.0"
 EMBEDDED = f"{FIRST}.embedded"
 EMBEDDING = "embedding"
 
+Embedded = tuple[tuple[tuple[int, int], ...], int]
+"""Categorical columns with many values, as pairs of column and room for codes, and in how many numbers they go."""
+
 
 class Perceptrons(Members):
     """M multilayer perceptrons of one shape; without hidden layers, M linear models.
@@ -23,17 +26,16 @@ class Perceptrons(Members):
     They take a TabularInputs' features and codes, and return logits of a classification, or the standardised value of a
     regression, outputs before events. Weights are one matrix [M, P], of which layers are views: the gradient is written
     down by hand (half of what autograd costs at this size, and a fifth of ``torch.func``), the optimiser moves one
-    tensor. The first layer's weights stand in blocks by what they look at. ``embedded`` are categorical columns with
-    many values, as pairs of column and room for codes, and how many numbers each value is embedded in; weights of
-    columns have names of their own, so that each column may grow, or come to be embedded, by itself. Without ``fresh``
-    weights all are 0, for others to be loaded.
+    tensor. The first layer's weights stand in blocks by what they look at. Each ``embedded`` column has weights of
+    its own name, so that it may grow, or come to be embedded, by itself. Without ``fresh`` weights all are 0, for
+    others to be loaded.
     """
 
     def __init__(
         self,
         count: int,
         blocks: dict[str, int],
-        embedded: tuple[tuple[tuple[int, int], ...], int],
+        embedded: Embedded,
         hidden: tuple[int, ...],
         outputs: int,
         dropout: float = 0.0,
@@ -43,7 +45,7 @@ class Perceptrons(Members):
         self.count = count
         self.dropout = dropout
         self.width = sum(blocks.values())
-        columns, each = embedded
+        columns, each = self._embedded = embedded
         self._offsets = torch.tensor([sum(room for _, room in columns[:index]) for index in range(len(columns))])
         widths = [self.width + len(columns) * each, *hidden, outputs]
         self.layout = _layout(tuple(blocks.items()), tuple(widths), *embedded)
@@ -83,7 +85,8 @@ class Perceptrons(Members):
         """
         optional = [name for name in self.layout if name.startswith((EMBEDDED, EMBEDDING))]
         needed = [name for name in self.layout if name not in optional]
-        for index, weights in enumerate(members):
+        for index, given in enumerate(members):
+            weights = _by_column(given, self._embedded)
             check_names(needed, weights, self.layout)
             row = self.flat[index]
             for name in optional:
@@ -193,6 +196,18 @@ class Perceptrons(Members):
             self.flat[:, begin:end].uniform_(-reach, reach)
             begin = end
         self.flat[:, begin:].normal_(std=0.1)
+
+
+def _by_column(weights: Mapping[str, NDArray[Any]], embedded: Embedded) -> Mapping[str, NDArray[Any]]:
+    """Return weights with an embedding for each column; of a former version, in which the columns took turns in one."""
+    columns, each = embedded
+    if "embedding.weight" not in weights or len(weights[EMBEDDED]) != len(columns) * each:
+        return weights
+    parts = {name: array for name, array in weights.items() if name not in (EMBEDDED, "embedding.weight")}
+    for place, (column, room) in enumerate(columns):
+        parts[f"{EMBEDDED}{column}"] = weights[EMBEDDED][place * each : (place + 1) * each]
+        parts[f"{EMBEDDING}{column}.weight"] = weights["embedding.weight"][place :: len(columns)][:room]
+    return parts
 
 
 @lru_cache(maxsize=64)

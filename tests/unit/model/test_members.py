@@ -12,6 +12,7 @@ from service.model.ensemble import Ensemble, Group, Shape, build_network
 from service.model.inputs import BINS
 from service.model.learned import LearnedModel
 from service.model.members import Separate, put_together, taken_apart
+from service.model.network import EMBEDDED
 from service.settings import Network, Schema, Task
 from tests.unit.model.test_learned import encoder, some
 
@@ -145,6 +146,28 @@ def test_columns_come_to_be_embedded_one_after_the_other() -> None:
     for sizes in ((5, 90), (50, 40), (200, 90)):
         grown = LearnedModel.of_members(known(*sizes), before.network.members())
         assert grown.predict(examples.numbers, codes) == pytest.approx(before.predict(examples.numbers, codes))
+
+
+def test_weights_of_columns_that_took_turns_in_one_embedding_are_read() -> None:
+    """A former version's: row code * columns + column of one table, as wide for each as for the widest."""
+    schema = Schema(numeric=("a", "b"), boolean=("c",), categorical=("d", "e"), nullable=("b", "d"))
+    sizes = {"d": 40, "e": 90}
+    made = replace(
+        encoder(), schema=schema, categories={name: tuple(map(str, range(size))) for name, size in sizes.items()}
+    )
+    torch.manual_seed(1)
+    model = LearnedModel(made, build_network(made))
+    (weights,) = model.network.members()
+    table = np.zeros((2 * 128, weights["embedding0.weight"].shape[1]), dtype=np.float32)
+    for column in (0, 1):
+        own = weights.pop(f"embedding{column}.weight")
+        table[column::2][: len(own)] = own
+    inner = np.concatenate([weights.pop(f"{EMBEDDED}{column}") for column in (0, 1)])
+    former = dict(weights) | {"embedding.weight": table, EMBEDDED: inner}
+    examples = some(40)
+    codes = np.random.default_rng(0).integers(0, [42, 92], (40, 2))
+    again = LearnedModel.of_members(made, [former])
+    assert (again.predict(examples.numbers, codes) == model.predict(examples.numbers, codes)).all()
 
 
 def test_a_mixture_averages_probabilities_by_share() -> None:
