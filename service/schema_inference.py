@@ -19,6 +19,8 @@ LABELLED_ROWS = 1_000_000
 """In so many first rows labels are looked for: a class that comes late is a class all the same."""
 
 MOST_LATE_LABELS = 1_000
+LEAST_LATE_ROWS = 3
+"""So often a late label must come: what comes once may be a slip."""
 MOST_CLASSES = 20
 ROWS_PER_CLASS = 2
 LEAST_ROWS_OF_IDENTIFIER = 10
@@ -80,8 +82,10 @@ class Column:
         return tuple(dict.fromkeys(map(_text, self.values)))
 
 
-def infer(table: Table, label: str, task: Task | None = None) -> Inference:
-    """Infer the schema from the first 1,000 rows, and the labels from more; a ``task`` that is given is not guessed.
+def infer(table: Table, label: str, task: Task | None = None, *, labels_known: bool = False) -> Inference:
+    """Infer the schema from the first 1,000 rows, and the labels from more unless they are known.
+
+    A ``task`` that is given is not guessed.
 
     Raises TableError when the label's column is absent or empty, or no feature is left.
     """
@@ -93,7 +97,7 @@ def infer(table: Table, label: str, task: Task | None = None) -> Inference:
     target = Column.of(label, rows)
     if not target.values:
         raise TableError(f"{table.path}: column {label!r} is empty in the first {len(rows)} rows; a label is needed")
-    if (task or _task(target)) != "regression":
+    if not labels_known and (task or _task(target)) != "regression":
         late = _late_labels(every, label, target.distinct)
         if late:
             names = listed([str(label_text(row.flat()[label])) for row in late])
@@ -133,18 +137,21 @@ def infer(table: Table, label: str, task: Task | None = None) -> Inference:
 
 
 def _late_labels(rows: Iterator[Row], label: str, known: Sequence[str]) -> list[Row]:
-    """Return of further rows, as far as they can be read, the first with each label that is not known."""
-    seen, found = set(known), []
+    """Return of further rows, as far as they can be read, one with each label that is not known and no slip."""
+    known_labels, found, seen = set(known), dict[str, Row](), Counter[str]()
     with suppress(TableError):  # it is whoever comes to that row that has to tell
         for row in islice(rows, LABELLED_ROWS - INFERRED_ROWS):
             value = row.flat().get(label)
-            if is_missing(value, row) or (text := _text(value)) in seen:
+            if is_missing(value, row) or isinstance(value, list | dict) or (text := _text(value)) in known_labels:
                 continue
-            seen.add(text)
-            found.append(row)
+            number = _as_number(value, row)
+            if number is not None and not math.isfinite(number):
+                continue
+            seen[text] += 1
+            found.setdefault(text, row)
             if len(found) == MOST_LATE_LABELS:
                 break
-    return found
+    return [row for text, row in found.items() if seen[text] >= LEAST_LATE_ROWS]
 
 
 def _kind(column: Column, warnings: list[str]) -> Kind | None:

@@ -39,9 +39,12 @@ def judge(learner: Parts) -> tuple[Decision, FloatArray | None]:
         if len(scores.targets):
             learner.observer.validated(part, "challenger", float(scores.candidate.losses.mean()))
             learner.observer.validated(part, "champion", float(scores.serving.losses.mean()))
-    found = ChallengerEvidence(learner.evidence.sums(LEAD), scored["recent"], scored["memory"], len(recent))
+    forward, probation = learner.evidence.sums(LEAD), learner.probation
+    probation.weigh(forward, settings.gate.min_forward_events, settings.gate.alpha)
+    found = ChallengerEvidence(forward, scored["recent"], scored["memory"], len(recent), misled=not probation.heard)
     decision = decide(settings.gate, settings.task, {LEAD: found})
-    return reconsidered(settings.gate, decision, learner.probation.sums), predicted.predicted
+    probation.objected = decision.numbers[LEAD]["heldout_objects"]
+    return reconsidered(settings.gate, decision, probation.sums), predicted.predicted
 
 
 def former_of(

@@ -1,5 +1,6 @@
 """Several networks of one architecture as one: a member axis comes first, and training moves them together."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -200,7 +201,7 @@ def copy_array(name: str, target: NDArray[Any], array: NDArray[Any]) -> None:
         target[...] = array
         return
     same_width = target.ndim == array.ndim > 1 and target.shape[1:] == array.shape[1:]
-    appended = name.startswith("embedding") or ".category" in name
+    appended = re.match(r"embedding\d*\.", name) is not None or ".category" in name
     if not (same_width and appended and array.shape[0] < target.shape[0]):
         raise ValueError(
             f"the weights do not fit the network: {name} has shape {list(array.shape)}, not {list(target.shape)}"

@@ -80,8 +80,8 @@ class Perceptrons(Members):
     def load(self, members: Sequence[Mapping[str, NDArray[Any]]]) -> None:
         """Copy each member's weights in; raises ValueError when names or shapes differ.
 
-        What only features with many values have may be absent, and rows of values that are new: both begin at 0, so
-        that no answer changes by it.
+        What only features with many values have may be absent, and rows of values that are new: they begin so that no
+        answer changes by it.
         """
         optional = [name for name in self.layout if name.startswith((EMBEDDED, EMBEDDING))]
         needed = [name for name in self.layout if name not in optional]
@@ -90,9 +90,13 @@ class Perceptrons(Members):
             check_names(needed, weights, self.layout)
             row = self.flat[index]
             for name in optional:
-                if name not in weights and name.startswith(EMBEDDED):
-                    begin, end, _ = self.layout[name]
+                begin, end, _ = self.layout[name]
+                if name.startswith(EMBEDDED):
                     row[begin:end] = 0.0
+                elif name not in weights or not weights[name].any():
+                    # Were it 0 as well, neither would ever have a gradient.
+                    row[begin:end].normal_(std=0.1, generator=torch.Generator().manual_seed(index))
+                    weights = {known: array for known, array in weights.items() if known != name}
             row.copy_(put_together(weights, self.layout, row))
 
     def answer(self, *inputs: Tensor) -> Tensor:
@@ -201,9 +205,11 @@ class Perceptrons(Members):
 def _by_column(weights: Mapping[str, NDArray[Any]], embedded: Embedded) -> Mapping[str, NDArray[Any]]:
     """Return weights with an embedding for each column; of a former version, in which the columns took turns in one."""
     columns, each = embedded
-    if "embedding.weight" not in weights or len(weights[EMBEDDED]) != len(columns) * each:
+    if not {EMBEDDED, "embedding.weight"} <= weights.keys():
         return weights
     parts = {name: array for name, array in weights.items() if name not in (EMBEDDED, "embedding.weight")}
+    if len(weights[EMBEDDED]) != len(columns) * each:
+        return parts  # of other columns, nobody knows which
     for place, (column, room) in enumerate(columns):
         parts[f"{EMBEDDED}{column}"] = weights[EMBEDDED][place * each : (place + 1) * each]
         parts[f"{EMBEDDING}{column}.weight"] = weights["embedding.weight"][place :: len(columns)][:room]

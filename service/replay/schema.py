@@ -26,7 +26,8 @@ def settle_schema(settings: Settings, table: Table, label: str | None) -> tuple[
         return settings, None
     if configured.names:
         return _with(settings, schema={**configured.model_dump(exclude_unset=True), "label": label}), None
-    inference = infer(table, label, settings.task if "task" in settings.model_fields_set else None)
+    task = settings.task if "task" in settings.model_fields_set else None
+    inference = infer(table, label, task, labels_known=bool(configured.labels))
     schema = inference.schema.model_dump(exclude_unset=True) | configured.model_dump(exclude_unset=True)
     return _with(settings, task=inference.task, schema={**schema, "label": label}), inference
 

@@ -155,7 +155,7 @@ def read_round(directory: Path) -> Round:
         encoder=Encoder.from_json(described["encoder"]),
         settings=Train.model_validate(described["settings"]),
         challengers=challengers,
-        anchor=tuple(below(f"anchor/{index}", arrays) for index in range(described["anchors"])),
+        anchor=tuple(below(f"anchor/{index}", arrays) for index in range(described.get("anchors", 0))),
         data=tuple(described["data"]),
         trained_until_ms=described["trained_until_ms"],
         fresh=described["fresh"],

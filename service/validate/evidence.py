@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
-
 from service.records import FloatArray
-
-LINE_PARAMETERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +59,31 @@ def provably_better(sums: PairedSums, alpha: float) -> bool:
     return sums.mean < NormalDist().inv_cdf(alpha) * sums.standard_error
 
 
-def worse_by_now(differences: FloatArray, alpha: float) -> bool:
-    """Tell whether paired differences [n], oldest first, are above zero beyond chance: all together, and at their end.
-
-    Where a concept moves on steadily, whoever has learnt from newer events is worse on old ones and better on the next.
-    What differences have come to is read from a straight line through them (ordinary least squares).
-    """
-    if not provably_worse(PairedSums.of(differences), alpha):
-        return False
-    count = len(differences)
-    if count <= LINE_PARAMETERS or not np.isfinite(differences).all():
-        return True
-    ages = np.arange(count - 1, -1, -1.0)
-    apart = ages - ages.mean()
-    slope = float(apart @ differences / (apart @ apart))
-    newest = float(differences.mean()) - slope * float(ages.mean())
-    scatter = float(np.square(differences - newest - slope * ages).sum()) / (count - LINE_PARAMETERS)
-    error = math.sqrt(scatter * (1 / count + float(ages.mean()) ** 2 / float(apart @ apart)))
-    return newest + NormalDist().inv_cdf(alpha) * error > 0
-
-
 class Probation:
     """How the predecessor of the serving model predicts what arrives since the promotion, for so many ``rounds``.
 
-    ``sums`` are over the predecessor's loss minus the serving model's: below zero the predecessor is better.
+    ``sums`` are over the predecessor's loss minus the serving model's: below zero the predecessor is better. ``heard``
+    is whether what held-out events object to counts, ``objected`` whether they did to what was judged last.
     """
 
     def __init__(self, rounds: int) -> None:
         self.sums = PairedSums()
         self._rounds = rounds
         self._left = 0
+        self.heard, self.objected = True, False
+
+    def weigh(self, forward: PairedSums, least_events: int, alpha: float) -> None:
+        """Learn whether the last objection was right from what arrived since.
+
+        By how the challenger did that it held back (``forward``), else by how the model does that went out in spite of
+        it: unless that is better than its predecessor, the next objection is heard.
+        """
+        if not self.objected:
+            return
+        if forward.events >= least_events:
+            self.heard = (self.heard and not provably_better(forward, alpha)) or provably_worse(forward, alpha)
+        elif self.sums.events >= least_events and not self.sums.mean > 0:
+            self.heard = True
 
     @property
     def runs(self) -> bool:
@@ -120,13 +111,15 @@ class Probation:
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` needs, as plain values."""
-        return {"left": self._left, "sums": self.sums.to_json()}
+        told = {"heard": self.heard, "objected": self.objected}
+        return {"left": self._left, "sums": self.sums.to_json(), **told}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], rounds: int) -> "Probation":
         """Return the probation that ``to_json`` described."""
         made = cls(rounds)
         made._left, made.sums = min(int(value["left"]), rounds), PairedSums(**value["sums"])
+        made.heard, made.objected = bool(value.get("heard", True)), bool(value.get("objected", False))
         return made
 
 

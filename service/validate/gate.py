@@ -6,8 +6,9 @@ It goes out unless something speaks against it, on events that neither model was
   model, before either learnt them. It must not be provably worse (one-sided paired test). Right after a promotion both
   are the same model, which says nothing and is consent.
 - *recent*: the newest held-out events, none from before the error last jumped, on which the candidate's newest weights
-  are checked. They must not be provably worse, at a stricter level, nor give up a class, on all of these events and by
-  their end as well: wherever a concept moves on, the candidate is worse on what is past and better on what comes next.
+  are checked. They must not be provably worse, at a stricter level, nor give up a class. That objection is not heard
+  once what arrived has proven it wrong, until it proves right again: where a concept moves on steadily, whoever has
+  learnt from newer events is worse on old ones and better on the next.
 
 To ask for a better mean instead costs accuracy wherever the stream drifts, since what is newest is right soonest and
 proven latest; what protects from noise is suspicion.
@@ -19,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from service.records import FloatArray, IntArray, Scores
+from service.records import FloatArray, Scores
 from service.settings import Gate, Task
-from service.validate.evidence import PairedSums, provably_better, provably_worse, worse_by_now
+from service.validate.evidence import PairedSums, provably_better, provably_worse
 
 PROMOTE = "promote"
 REJECT = "reject"
@@ -84,12 +85,16 @@ class SliceScores:
 
 @dataclass(frozen=True)
 class ChallengerEvidence:
-    """All that is known of one challenger; ``heldout_events`` is how many there are, those from before a jump too."""
+    """All that is known of one challenger; ``heldout_events`` is how many there are, those from before a jump too.
+
+    ``misled`` is whether what held-out events object has been proven wrong, and not right since.
+    """
 
     forward: PairedSums
     recent: SliceScores
     memory: SliceScores
     heldout_events: int
+    misled: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,15 +176,17 @@ def outcome_of(decision: Decision) -> str | None:
 
 def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence) -> Decision:
     numbers, abstentions = _numbers(task, evidence), []
-    recent = judged(task, evidence.recent.candidate) - judged(task, evidence.recent.serving)
+    recent = PairedSums.of(judged(task, evidence.recent.candidate) - judged(task, evidence.recent.serving))
     has_forward = evidence.forward.events >= settings.min_forward_events
-    has_recent = len(recent) >= settings.min_recent_events
+    has_recent = recent.events >= settings.min_recent_events
     if not has_forward:
         abstentions.append(f"forward: {evidence.forward.events} of {settings.min_forward_events} events")
     if not has_recent:
-        abstentions.append(f"recent: {len(recent)} of {settings.min_recent_events} events")
+        abstentions.append(f"recent: {recent.events} of {settings.min_recent_events} events")
     fallen, unjudged = _fallen_classes(settings, evidence.recent) if task != "regression" else ([], [])
     numbers["fallen_classes"] = fallen
+    worse = has_recent and provably_worse(recent, settings.recent_alpha)
+    numbers["heldout_objects"] = worse or bool(fallen)
     if unjudged:
         abstentions.append(f"class floor: {len(unjudged)} classes with under {settings.min_class_events} events")
 
@@ -188,8 +195,8 @@ def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence
         (not has_forward and evidence.heldout_events < settings.min_recent_events, "too_little_evidence"),
         (not np.isfinite(evidence.recent.candidate.losses).all(), "not_finite"),
         (has_forward and provably_worse(evidence.forward, settings.alpha), "forward_worse"),
-        (has_recent and worse_by_now(recent, settings.recent_alpha), "recent_worse"),
-        (bool(fallen), "class_floor"),
+        (worse and not evidence.misled, "recent_worse"),
+        (bool(fallen) and not evidence.misled, "class_floor"),
         (_forgets(settings, task, evidence.memory), "memory_worse"),
     )
     objection = next((reason for holds, reason in objections if holds), None)
@@ -204,20 +211,18 @@ def _verdict(settings: Gate, task: Task, name: str, evidence: ChallengerEvidence
 
 
 def _fallen_classes(settings: Gate, recent: SliceScores) -> tuple[list[int], list[int]]:
-    """Return classes whose recall falls below its floor, lately too, and those with too few events to say."""
+    """Return classes whose recall falls below its floor, and those with too few events to say."""
     fallen, unjudged = [], []
     for label in np.unique(recent.targets):
-        rows = np.flatnonzero(recent.targets == label)
-        if len(rows) < settings.min_class_events:
+        rows = recent.targets == label
+        if rows.sum() < settings.min_class_events:
             unjudged.append(int(label))
-        elif all(_fallen(settings, recent, part) for part in (rows, rows[len(rows) // 2 :])):
+            continue
+        kept = 1 - recent.candidate.errors[rows].mean()
+        had = 1 - recent.serving.errors[rows].mean()
+        if kept < settings.class_floor * had:
             fallen.append(int(label))
     return fallen, unjudged
-
-
-def _fallen(settings: Gate, recent: SliceScores, rows: IntArray) -> bool:
-    kept, had = (1 - scores.errors[rows].mean() for scores in (recent.candidate, recent.serving))
-    return bool(kept < settings.class_floor * had)
 
 
 def _forgets(settings: Gate, task: Task, memory: SliceScores) -> bool:

@@ -1,6 +1,7 @@
 """How models do against guessing: what is compared, and the newest differences. Pure."""
 
 import math
+from collections import deque
 from functools import cache
 from statistics import NormalDist
 
@@ -13,6 +14,9 @@ MIN_EVENTS = 30
 """On fewer events nothing is tested."""
 
 LEAST_VARIANCE = 1e-6
+
+USUAL_SHARE = 0.05
+"""How much a look moves what is usual: slowly enough for a failure not to become usual before it is noticed."""
 
 
 def comparable(task: Task, scores: Scores) -> FloatArray:
@@ -81,6 +85,48 @@ class Newest:
         """Tell whether the mean is above zero beyond chance, as ``below_zero`` does."""
         count = len(self.values)
         return count >= MIN_EVENTS and self.mean > -_quantile(level) * math.sqrt(self.variance / count)
+
+
+class Usual:
+    """How far below guessing a model is while all is well (``mean``), and by how much that scatters.
+
+    Neighbouring events are alike: hard stretches, such as nights or storms, let the mean wander more than single events
+    tell, by the long-run variance of a time series, and do not show that a model fails. ``wander`` is that variance at
+    the newest looks, times the number of events; the oldest of these is from before any failure's onset.
+    """
+
+    def __init__(self, looks: int) -> None:
+        self.mean = self.variance = 0.0
+        self.wander = deque([0.0], maxlen=max(looks, 1))
+
+    @property
+    def spread(self) -> float:
+        """The variance of one event's difference that its mean's scatter suggests."""
+        return max(self.variance, self.wander[0])
+
+    def follow(self, newest: Newest, *, first: bool) -> None:
+        """Take in the newest differences of a model that is well, the ``first`` ones or more."""
+        if first:
+            self.mean, self.variance = newest.mean, newest.variance
+            self._begin(newest.variance)
+            return
+        self.mean += USUAL_SHARE * (newest.mean - self.mean)
+        self.variance += USUAL_SHARE * (newest.variance - self.variance)
+        # Only hard stretches count, and twice: a model that gets better does not wander.
+        apart = 2 * len(newest.values) * max(newest.mean - self.mean, 0.0) ** 2
+        self.wander.append(self.wander[-1] + USUAL_SHARE * (apart - self.wander[-1]))
+
+    def pass_over(self) -> None:
+        """Note a look that says nothing of what is usual."""
+        self.wander.append(self.wander[-1])
+
+    def go_back(self) -> None:
+        """Forget what a failure, or its beginning, has left."""
+        self._begin(self.wander[0])
+
+    def _begin(self, wander: float) -> None:
+        self.wander.clear()
+        self.wander.append(wander)
 
 
 @cache

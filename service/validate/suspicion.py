@@ -26,7 +26,7 @@ import numpy as np
 
 from service.records import FloatArray
 from service.settings import Gate, Task
-from service.validate.guessing import Newest
+from service.validate.guessing import Newest, Usual
 from service.validate.learnable import HINT
 
 Phase = Literal["clear", "suspected", "confirming"]
@@ -44,9 +44,6 @@ TURNS: dict[What, str] = {
 
 STEP_EVENTS = 20
 """Looks are so many events apart, whatever the size of the batches in which events arrive."""
-
-USUAL_SHARE = 0.05
-"""How much a look moves what is usual: slowly enough for a failure not to become usual before it is noticed."""
 
 SIGNAL = 3.0
 """By so many standard errors features must predict labels for events to be learnable, whatever the learners can do.
@@ -124,8 +121,7 @@ class Suspicion:
         self._proven = False  # the serving model has beaten guessing since the last change
         self._same = True  # the serving model is the one that fell under suspicion
         self._confirmed = 0  # events since the learners beat guessing
-        self._usual = self._variance = 0.0  # how far below guessing the serving model has been, and how scattered
-        self._wander = 0.0  # the variance of the mean of as many events as _serving holds, times their number
+        self._usual = Usual(REACH * settings.suspicion_events // STEP_EVENTS)
         self._before = Newest(REACH * settings.suspicion_events)
         self._serving = Newest(settings.suspicion_events)
         self._right = Newest(settings.suspicion_events)
@@ -159,7 +155,7 @@ class Suspicion:
             if what == "noise" and not self._settings.confirm_events and self._half_right(told.newest(end)):
                 what = "changed"
             if what is not None:
-                onset = self._risen()[0] if what == "entered" else 0
+                onset = self._before.risen(self._usual.mean, self._usual.spread)[0] if what == "entered" else 0
                 turns.append(Turn(what, end, self._numbers(), onset, self._learnt))
                 self._turn(what)
         return turns
@@ -174,9 +170,9 @@ class Suspicion:
             "phase": self.phase,
             "events": self.events,
             "proven": self._proven,
-            "usual": self._usual,
-            "variance": self._variance,
-            "wander": self._wander,
+            "usual": self._usual.mean,
+            "variance": self._usual.variance,
+            "wander": list(self._usual.wander),
             "before": self._before.values.tolist(),
             "same": self._same,
             "confirmed": self._confirmed,
@@ -191,8 +187,8 @@ class Suspicion:
         made = cls(settings, task)
         made.phase, made.events = value["phase"], int(value["events"])
         made._proven, made._same, made._confirmed = value["proven"], value["same"], int(value["confirmed"])
-        made._usual, made._variance = float(value["usual"]), float(value["variance"])
-        made._wander = float(value.get("wander", made._variance))
+        made._usual.mean, made._usual.variance = float(value["usual"]), float(value["variance"])
+        made._usual.wander.extend(value.get("wander", [made._usual.variance]))
         made._before.append(np.array(value["before"], dtype=np.float64))
         made._serving.append(np.array(value["serving"], dtype=np.float64))
         made._right.append(np.array(value.get("right", value["serving"]), dtype=np.float64))
@@ -201,37 +197,20 @@ class Suspicion:
 
     def _enter(self, signal: Callable[[int], float]) -> What | None:
         if self._serving.below_zero(self._settings.suspicion_alpha):
-            self._follow_usual()
+            self._usual.follow(self._serving, first=not self._proven)
+            self._proven = True
             return None
+        self._usual.pass_over()
         full = len(self._serving.values) == self._serving.capacity
         if not self._proven or not full or self._serving.below_zero(self._settings.alpha):
             return None
         # A model that is always just a little better than guessing needs more events to be told from one that fails.
-        onset, evidence = self._risen()
+        onset, evidence = self._before.risen(self._usual.mean, self._usual.spread)
         if evidence <= LEAST_EVIDENCE:
             return None
         # A new concept shows in the events themselves, before any learner has learnt it.
         learnable = self._contradicted(onset) or signal(max(onset, LEAST_SIGNAL_EVENTS)) > HINT
         return None if learnable and not self._settings.confirm_events else "entered"
-
-    def _follow_usual(self) -> None:
-        """Take note of how far below guessing the serving model is while all is well."""
-        mean, variance = self._serving.mean, self._serving.variance
-        if not self._proven:
-            self._usual, self._variance, self._wander, self._proven = mean, variance, variance, True
-            return
-        self._usual += USUAL_SHARE * (mean - self._usual)
-        self._variance += USUAL_SHARE * (variance - self._variance)
-        apart = len(self._serving.values) * (mean - self._usual) ** 2
-        self._wander += USUAL_SHARE * (apart - self._wander)
-
-    def _risen(self) -> tuple[int, float]:
-        """Tell since how many events the serving model seems to fail, and the evidence for it.
-
-        Neighbours are alike: hard stretches (nights, storms) let the mean wander more than single events tell, by the
-        long-run variance of a time series, and do not show that a model fails.
-        """
-        return self._before.risen(self._usual, max(self._variance, self._wander))
 
     def _test(self, events: int, signal: Callable[[int], float]) -> What | None:
         level = self._settings.suspicion_alpha
@@ -265,12 +244,12 @@ class Suspicion:
 
     def _half_right(self, newest: int | None) -> bool:
         """Tell whether the serving model is right again on so many events behind noise, but by far not as it was."""
-        return newest is not None and Newest(newest, self._before.values).mean > self._usual / 2
+        return newest is not None and Newest(newest, self._before.values).mean > self._usual.mean / 2
 
     @property
     def _learnt(self) -> bool:
         """Whether the learners predict what arrives, beyond chance and not just a little."""
-        return self._learners.below_zero(SURE_LEVEL) and self._learners.mean < self._usual * LEARNT_SHARE
+        return self._learners.below_zero(SURE_LEVEL) and self._learners.mean < self._usual.mean * LEARNT_SHARE
 
     def _contradicted(self, events: int) -> bool:
         """Tell whether the serving model is worse than guessing: noise is as good for both, so this follows a rule.
@@ -290,6 +269,7 @@ class Suspicion:
             self.phase, self.events, self._same = "suspected", 0, True
         else:
             self.phase, self._proven = "clear", what == "noise"
+        self._usual.go_back()
         # What is said of the time after a turn is said on events after it.
         self._serving.values = self._right.values = self._learners.values = np.empty(0)
 

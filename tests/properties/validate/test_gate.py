@@ -59,14 +59,6 @@ def judged(task: Task, part: SliceScores) -> np.ndarray:
     return np.minimum(part.candidate.losses, 4.0) - np.minimum(part.serving.losses, 4.0)
 
 
-def newest(worse: np.ndarray, bound: float) -> float:
-    """Return the lower bound of what differences have come to, by a line through them; above zero without one."""
-    if len(worse) < 3:
-        return 1.0
-    line, covariance = np.polyfit(np.arange(len(worse))[::-1], worse, 1, cov=True)
-    return float(line[1] - bound * np.sqrt(covariance[1, 1]))
-
-
 def swapped(one: ChallengerEvidence) -> ChallengerEvidence:
     """Return the evidence as it were if candidate and serving model changed places."""
     return ChallengerEvidence(
@@ -94,8 +86,7 @@ def test_what_is_promoted_has_earned_it(gate: Gate, task: Task, data: st.DataObj
         if len(chosen.recent.targets) >= gate.min_recent_events:
             worse = judged(task, chosen.recent)
             error = worse.std(ddof=1) / np.sqrt(len(worse))
-            bound = -NormalDist().inv_cdf(gate.recent_alpha)
-            assert worse.mean() <= bound * error + 1e-9 or newest(worse, bound) <= 1e-9
+            assert worse.mean() <= -NormalDist().inv_cdf(gate.recent_alpha) * error + 1e-9
         if gate.max_memory_loss_increase is not None and len(chosen.memory.targets):
             assert judged(task, chosen.memory).mean() <= gate.max_memory_loss_increase + 1e-9
     else:

@@ -218,7 +218,7 @@ def test_a_label_that_was_not_named_is_dead_lettered(replayed: Replayed) -> None
         (a, b, "maybe" if index > 1_050 and index % 3 == 0 else y) for index, (a, b, y) in enumerate(rows_of(1_100))
     ]
     few = ("trigger.every_events=500",)
-    result, said = replayed(text_of(rows), *few, 'schema.labels=["no", "yes"]', "task=binary")
+    result, said = replayed(text_of(rows), *few, 'schema.labels=["no", "yes"]')
     assert result["dead_letters"] == {"unknown_label": 16}
     (line,) = (line for line in said if "Labels that are not among" in line)
     assert "came with 16 events" in line
@@ -294,3 +294,17 @@ def test_categories_may_grow_one_after_the_other(replayed: Replayed) -> None:
     text = "u,v,w,y\n" + "".join(row(index) for index in range(900))
     result, _ = replayed(text, "train.portfolio=null")
     assert (result["rounds"]["failed"], result["rounds"]["started"]) == (0, 18)
+
+
+def test_a_column_that_comes_to_be_embedded_is_learnt_from(replayed: Replayed) -> None:
+    """Its weights begin so that they have gradients."""
+    drawn = np.random.default_rng(3)
+
+    def row(index: int) -> str:
+        code = drawn.integers(200 if index > 300 else 5)
+        return f"c{code},{'yes' if code % 2 else 'no'}\n"
+
+    text = "u,y\n" + "".join(row(index) for index in range(6_000))
+    (folder := Path("mask.txt")).write_text("\n".join("01"[index >= 4_000] for index in range(6_000)))
+    result, _ = replayed(text, "train.portfolio=null", "trigger.every_events=100", score_only=folder.resolve())
+    assert result["accuracy"]["champion"] > 0.9

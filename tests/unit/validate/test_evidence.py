@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from service.validate.evidence import ForwardEvidence, PairedSums, Probation, worse_by_now
+from service.validate.evidence import ForwardEvidence, PairedSums, Probation
 
 
 def test_sums_give_mean_and_standard_error() -> None:
@@ -101,12 +101,28 @@ def test_a_watch_survives_json() -> None:
         assert not one.runs
 
 
-def test_worse_by_now_has_its_level_and_sees_what_is_wrong_throughout() -> None:
-    """Chance alone seldom raises an objection, a lasting difference mostly does, and what is no number always."""
+def test_an_objection_that_was_wrong_is_not_heard_until_one_is_right() -> None:
+    """Held back it proved better; sent out in spite of it, it must go on to be better than what it replaced."""
     random = np.random.default_rng(0)
-    chance = [worse_by_now(random.normal(size=50), 0.05) for _ in range(2_000)]
-    lasting = [worse_by_now(1.0 + random.normal(size=50), 0.001) for _ in range(200)]
-    assert 0.0 < np.mean(chance) < 0.05
-    assert np.mean(lasting) > 0.6
-    assert worse_by_now(np.full(50, np.nan), 0.001)
-    assert worse_by_now(np.array([1.0, 1.1]), 0.05)
+    better, worse, little = (
+        PairedSums.of(random.normal(mean, 0.1, count)) for mean, count in ((-1, 200), (1, 200), (1, 9))
+    )
+
+    def after(*steps: tuple[PairedSums, float]) -> bool:
+        probation = Probation(10)
+        for forward, gains in steps:
+            probation.begin()
+            probation.add(np.full(200, gains))
+            probation.objected = True
+            probation.weigh(forward, 100, 0.05)
+            probation = Probation.from_json(probation.to_json(), 10)
+        return probation.heard
+
+    assert after((little, 0.5))
+    assert not after((better, 0.0))
+    assert not after((better, 0.0), (little, 0.5))
+    assert after((better, 0.0), (little, -0.1))
+    assert after((better, 0.0), (worse, 0.5))
+    silent = Probation(10)
+    silent.weigh(better, 100, 0.05)
+    assert silent.heard

@@ -10,7 +10,7 @@ import pytest
 from service.observer import SUSPICION_TURNS
 from service.records import FloatArray, Scores
 from service.settings import Gate, Task
-from service.validate.guessing import comparable
+from service.validate.guessing import Newest, Usual, comparable
 from service.validate.suspicion import TURNS, Suspicion, Told
 
 GUESS = 0.5
@@ -138,13 +138,25 @@ def test_a_good_model_is_not_suspected() -> None:
     assert whats(Suspicion(Gate()), told(0.3, 0.3, 100_000, seed=5)) == []
 
 
-def test_hard_stretches_that_come_and_go_are_seldom_suspected() -> None:
-    """Neighbours are alike, as in nights and storms: by single events' scatter a dozen of 48 would be suspected."""
-    suspicion = Suspicion(Gate())
-    hard = 0.3 + 0.12 * np.sin(np.arange(12_000) / 40)
-    wrong = (np.random.default_rng(0).random(12_000) < hard).astype(float)
-    assert whats(suspicion, Told(wrong, np.full(12_000, GUESS))).count("entered") <= 4
-    assert whats(suspicion, told(0.5, 0.5, 1_500, seed=7))[:1] == ["entered"]
+def test_hard_stretches_are_usual_where_they_come_and_go() -> None:
+    """A mean that wanders widens what is usual; getting better does not, nor does what has just begun."""
+
+    def followed(means: FloatArray) -> Usual:
+        usual = Usual(15)
+        for place, mean in enumerate(means):
+            usual.follow(Newest(100, mean + 0.4 * np.resize([-1.0, 1.0], 100)), first=place == 0)
+        return usual
+
+    steady, better = followed(np.full(400, -0.3)), followed(np.linspace(-0.1, -0.4, 400))
+    waves = followed(-0.3 + 0.1 * np.sin(np.arange(400) / 10))
+    assert steady.spread == pytest.approx(better.spread) == pytest.approx(0.16, rel=0.02)
+    assert waves.spread > 2 * steady.spread
+    begun = followed(np.array([-0.3] * 400 + [-0.2] * 14))
+    assert begun.spread == pytest.approx(steady.spread)
+    assert begun.wander[-1] > 2 * begun.spread
+    begun.go_back()
+    assert len(begun.wander) == 1
+    assert begun.spread == pytest.approx(steady.spread)
 
 
 def test_undecided_it_ends() -> None:
