@@ -188,6 +188,7 @@ class Suspicion:
         made.phase, made.events = value["phase"], int(value["events"])
         made._proven, made._same, made._confirmed = value["proven"], value["same"], int(value["confirmed"])
         made._usual.mean, made._usual.variance = float(value["usual"]), float(value["variance"])
+        made._usual.wander.clear()
         made._usual.wander.extend(value.get("wander", [made._usual.variance]))
         made._before.append(np.array(value["before"], dtype=np.float64))
         made._serving.append(np.array(value["serving"], dtype=np.float64))

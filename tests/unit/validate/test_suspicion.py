@@ -208,6 +208,7 @@ def test_it_goes_on_from_json() -> None:
         assert whole.look(part) == turns
         seen += turns
         cut = Suspicion.from_json(Gate(confirm_events=100), json.loads(json.dumps(cut.to_json())))
+        assert cut.to_json() == whole.to_json()
     assert [turn.what for turn in seen] == ["entered", "noise"]
 
 
