@@ -2,8 +2,9 @@
 
 import fcntl
 import signal
+import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,25 @@ def put_to_sleep(service: Service, first: Process) -> None:
             except BlockingIOError:
                 first.send_signal(signal.SIGCONT)
                 return False
+        if locked(service.folder / "log.sqlite"):
+            first.send_signal(signal.SIGCONT)
+            return False
         return True
 
-    eventually(asleep, "the first trainer to let the lease's lock go")
+    eventually(asleep, "the first trainer to let the locks of the lease and of the embedded log go")
+
+
+def locked(log: Path) -> bool:
+    """Tell whether somebody holds the embedded log's lock longer than a transaction takes; nobody without a log."""
+    if not log.exists():
+        return False
+    with closing(sqlite3.connect(log, timeout=2, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        other.execute("ROLLBACK")
+    return False
 
 
 def threads_of(process: Process) -> set[str]:
