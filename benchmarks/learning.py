@@ -5,7 +5,8 @@ STREAMS is a folder of CSV files, for instance one that streams.py wrote. The fi
 accuracy beside the peers of peers/, on the same files and blocks
 speed    events per second beside theirs, on the same core
 price    accuracy of a run without a gate, minus the champion's
-bursts   fall of the champion's accuracy on the untouched events by five bursts of shuffled labels, gated and not
+bursts   fall of the champion's accuracy on the untouched events by five bursts of shuffled labels, gated and not, and
+         if the bursts' events had been left out: what nobody can avoid
 flip     accuracy over the events 1,001 to 2,000 after a lasting flip of the labels, gated and not
 alarms   drift alarms per 100,000 events on STREAMS/stationary
 delays   how many events after each drift of STREAMS/drifts.json its first alarm came
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from peers.run import PEERS, at_hand, measure, to_one_core
-from perturb import SCORED, mask_of, perturb
+from perturb import SCORED, leave_out, mask_of, perturb
 from replays import UNGATED, Replays, champion, spared
 
 FIGURES = ("accuracy", "speed", "price", "bursts", "flip", "alarms", "delays", "repeat")
@@ -86,6 +87,9 @@ def bursts(replays: Replays, paths: list[Path]) -> Rows:
                     champion(replays.run(file, *settings, mask=mask_of(spoilt))) for file in (path, spoilt)
                 )
                 row |= {f"{name} clean": clean, f"{name} poisoned": poisoned, f"{name} fall": clean - poisoned}
+            left = Path(folder) / f"{path.stem}-left-out.csv"
+            leave_out(spoilt, left)
+            row["fall if left out"] = row["gated clean"] - champion(replays.run(left))
         rows.append(row)
     return rows
 

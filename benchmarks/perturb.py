@@ -61,6 +61,13 @@ def perturb(kind: str, path: Path, out: Path, label: str) -> None:
     mask_of(out).write_text("".join(f"{int(one)}\n" for one in counts))
 
 
+def leave_out(spoilt: Path, out: Path) -> None:
+    """Write a spoilt recording without the events that do not count: what is learnt from if a burst never comes."""
+    header, *rows = spoilt.read_text().splitlines(keepends=True)
+    counts = mask_of(spoilt).read_text().split()
+    out.write_text(header + "".join(row for row, one in zip(rows, counts, strict=True) if one == "1"))
+
+
 def main() -> None:
     """Read the command line and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
