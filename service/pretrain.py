@@ -138,7 +138,7 @@ def _read(events: Iterable[dict[str, Any]], settings: Settings, recorded_ms: int
 
 def _on_all(settings: Settings, events: int) -> tuple[Member, ...]:
     """Return the portfolio's members, each trained on all that there is."""
-    members = settings.train.members(events)
+    members = settings.train.members(events, settings.task)
     return tuple(one.model_copy(update={"window_events": events}) for one in members)
 
 

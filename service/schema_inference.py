@@ -15,8 +15,8 @@ from service.table_events import BOOLEANS, PASSED_ON, vector
 from service.tables import Row, Table, is_missing, listed, parse_number
 
 INFERRED_ROWS = 1_000
-LABELLED_ROWS = 1_000_000
-"""In so many first rows labels are looked for: a class that comes late is a class all the same."""
+LOOKED_THROUGH_ROWS = 1_000_000
+"""In so many first rows further labels and missing values are looked for: what comes late comes all the same."""
 
 MOST_LATE_LABELS = 1_000
 LEAST_LATE_ROWS = 3
@@ -83,7 +83,7 @@ class Column:
 
 
 def infer(table: Table, label: str, task: Task | None = None, *, labels_known: bool = False) -> Inference:
-    """Infer the schema from the first 1,000 rows, and the labels from more unless they are known.
+    """Infer the schema from the first 1,000 rows; what can be missing, and labels unless they are known, from more.
 
     A ``task`` that is given is not guessed.
 
@@ -97,12 +97,12 @@ def infer(table: Table, label: str, task: Task | None = None, *, labels_known: b
     target = Column.of(label, rows)
     if not target.values:
         raise TableError(f"{table.path}: column {label!r} is empty in the first {len(rows)} rows; a label is needed")
-    if not labels_known and (task or _task(target)) != "regression":
-        late = _late_labels(every, label, target.distinct)
-        if late:
-            names = listed([str(label_text(row.flat()[label])) for row in late])
-            warnings.append(f"column {label!r} has labels that come only after the first {len(rows):,} rows: {names}")
-            target = Column.of(label, [*rows, *late])
+    wanted = not labels_known and (task or _task(target)) != "regression"
+    late, gaps = _looked_through(every, table.columns, label, target.distinct if wanted else None)
+    if late:
+        names = listed([str(label_text(row.flat()[label])) for row in late])
+        warnings.append(f"column {label!r} has labels that come only after the first {len(rows):,} rows: {names}")
+        target = Column.of(label, [*rows, *late])
     task = task or _task(target)
     labels = _labels(target, task, warnings)
     kinds: dict[Kind, list[str]] = {"numeric": [], "categorical": [], "boolean": []}
@@ -119,7 +119,7 @@ def infer(table: Table, label: str, task: Task | None = None, *, labels_known: b
             if kind is None:
                 continue
             kinds[kind].append(name)
-        nullable += [name] if column.missing else []
+        nullable += [name] if column.missing or name in gaps else []
     if not vectors and not any(kinds.values()):
         raise TableError(
             f"{table.path}: no column but {label!r} can be a feature; its columns are {listed(table.columns)}"
@@ -136,22 +136,35 @@ def infer(table: Table, label: str, task: Task | None = None, *, labels_known: b
     return Inference(task, schema, len(rows), tuple(warnings))
 
 
-def _late_labels(rows: Iterator[Row], label: str, known: Sequence[str]) -> list[Row]:
-    """Return of further rows, as far as they can be read, one with each label that is not known and no slip."""
-    known_labels, found, seen = set(known), dict[str, Row](), Counter[str]()
+def _looked_through(
+    rows: Iterator[Row], columns: Sequence[str], label: str, known: Sequence[str] | None
+) -> tuple[list[Row], set[str]]:
+    """Look through further rows, as far as they can be read.
+
+    Return one row with each label that is not ``known`` and no slip, none if ``known`` is None, and the columns in
+    which a value is missing.
+    """
+    known_labels, found, seen, gaps = set(known or ()), dict[str, Row](), Counter[str](), set[str]()
     with suppress(TableError):  # it is whoever comes to that row that has to tell
-        for row in islice(rows, LABELLED_ROWS - INFERRED_ROWS):
-            value = row.flat().get(label)
-            if is_missing(value, row) or isinstance(value, list | dict) or (text := _text(value)) in known_labels:
+        for row in islice(rows, LOOKED_THROUGH_ROWS - INFERRED_ROWS):
+            values = row.flat()
+            if len(values) < len(columns) or None in values.values() or "" in values.values():
+                gaps.update(name for name in columns if name not in gaps and is_missing(values.get(name), row))
+            value = values.get(label)
+            if (
+                known is None
+                or is_missing(value, row)
+                or isinstance(value, list | dict)
+                or len(found) == MOST_LATE_LABELS
+            ):
                 continue
-            number = _as_number(value, row)
-            if number is not None and not math.isfinite(number):
+            text = _text(value)
+            number = None if text in known_labels else _as_number(value, row)
+            if text in known_labels or (number is not None and not math.isfinite(number)):
                 continue
             seen[text] += 1
             found.setdefault(text, row)
-            if len(found) == MOST_LATE_LABELS:
-                break
-    return [row for text, row in found.items() if seen[text] >= LEAST_LATE_ROWS]
+    return [row for text, row in found.items() if seen[text] >= LEAST_LATE_ROWS], gaps
 
 
 def _kind(column: Column, warnings: list[str]) -> Kind | None:

@@ -23,7 +23,7 @@ COMMENTS = {
     "schema.categorical": "Features that are text; a value never seen before is data, not an error.",
     "schema.boolean": "Features that are true or false.",
     "schema.vector": "Features that are lists of numbers, and how long each list is.",
-    "schema.nullable": "Features that may be missing; only those that were missing in the rows looked at are here.",
+    "schema.nullable": "Features that may be missing; only those that were missing in the first million rows are here.",
     "schema.label": "The label's column in files. In an event the key is always `label`.",
     "source.kind": "embedded: a durable log in one file, no broker needed. kafka: a Kafka cluster.",
     "source.topic": "Where labelled events arrive.",

@@ -19,6 +19,12 @@ FIRST_HANDICAP = 40.0
 LARGEST_HANDICAP = 60.0
 """Nats that members which do not forget at jumps begin with behind those that do, once there was one."""
 
+USUAL_ERROR_COUNTS = 0.5
+"""What an absolute error as large as is usual counts as, in nats."""
+
+LARGEST_RISE = 10.0
+"""So many times the usual error is the most that one event makes of it: a wild label must not hide the next."""
+
 LEAST_PROBABILITY = 1e-3
 LEAST_SHARE = 1e-12
 """What a probability and a share count as at least, where their logarithm is taken."""
@@ -30,6 +36,7 @@ class Mixture:
     A share is ``exp(-mixture_rate * L)``, scaled to add up to one, where L is the member's loss on arriving events
     summed up, each before it was learnt, and faded by ``1 - 1 / mixture_events`` an event: the exponentially weighted
     forecaster, with forgetting so that a member that is right again is heard again (Herbster & Warmuth 1998).
+    In a regression a loss is an absolute error, told by how large errors usually are: Laplace's log-loss, tempered.
 
     When the error jumps, all losses are forgotten, and members that forget at jumps (``quick`` [M]) are heard first:
     the others begin behind by a handicap. It is learnt, half of it from how much worse than the quick ones the others
@@ -45,6 +52,7 @@ class Mixture:
         self.losses: FloatArray = np.zeros(len(quick))
         self.since_jump = NEVER
         self.handicap = FIRST_HANDICAP
+        self._usual_error = 0.0
         self._watched = 0
         self._lost = 0.0
 
@@ -56,10 +64,14 @@ class Mixture:
         return shares
 
     def credit(self, errors: FloatArray, losses: FloatArray) -> None:
-        """Take note of the mixture's errors [n] and of each member's losses [M, n] on arriving events."""
+        """Take note of the mixture's errors [n] and of each member's losses [M, n] on arriving events.
+
+        Losses are log-losses in nats, in a regression absolute errors in any unit.
+        """
         events = losses.shape[1]
         fade = 1 - 1 / self._settings.mixture_events
         faded = fade ** np.arange(events - 1, -1, -1)
+        losses = losses if self._binary else self._to_nats(losses, fade**events)
         bounded = np.nan_to_num(np.minimum(losses, LARGEST_LOSS), nan=LARGEST_LOSS)
         self._watch(bounded)
         ago = self._test.add(errors)
@@ -94,6 +106,16 @@ class Mixture:
         """Whether some members forget at jumps, and others do not."""
         return 0 < int(self._quick.sum()) < len(self._quick)
 
+    def _to_nats(self, errors: FloatArray, kept: float) -> FloatArray:
+        """Return absolute errors [M, n] by how large they usually are, of which ``kept`` is the share of before."""
+        each = np.median(errors, axis=0)
+        each = each[np.isfinite(each)]
+        if len(each):
+            most = LARGEST_RISE * max(self._usual_error, float(np.median(each)))
+            mean = float(np.minimum(each, most or np.inf).mean())
+            self._usual_error = kept * self._usual_error + (1 - kept) * mean if self._usual_error else mean
+        return USUAL_ERROR_COUNTS * errors / (self._usual_error or 1.0)
+
     def _watch(self, losses: FloatArray) -> None:
         """Learn the handicap from the block after a jump: what it was worth to forget."""
         if not self._watched:
@@ -113,6 +135,7 @@ class Mixture:
             "test": self._test.to_json(),
             "since_jump": self.since_jump,
             "handicap": [self.handicap, self._watched, self._lost],
+            "usual_error": self._usual_error,
         }
 
     def restore(self, value: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -123,3 +146,4 @@ class Mixture:
         self._test = JumpTest.from_json(value["test"], self._settings.jump_deviations, binary=self._binary)
         self.since_jump = int(value["since_jump"])
         self.handicap, self._watched, self._lost = value["handicap"]
+        self._usual_error = float(value.get("usual_error", 0.0))  # a former version had none

@@ -199,7 +199,7 @@ class Portfolio:
 def recipes_of(settings: Settings) -> dict[str, Member]:
     """Return each challenger's recipe by its name, which tells the recipe."""
     recipes: dict[str, Member] = {}
-    for recipe in settings.train.members(settings.window.events):
+    for recipe in settings.train.members(settings.window.events, settings.task):
         name = recipe.name
         while name in recipes:
             name += "'"

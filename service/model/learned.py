@@ -102,7 +102,7 @@ class LearnedModel:
     def score_members(self, examples: Examples | Asked) -> tuple[Scores, FloatArray]:
         """Return the scores of the mixture, and each member's own losses [M, n].
 
-        They are log-losses in nats, or half the squared error in squared standard deviations of the target.
+        They are log-losses in nats, or absolute errors of a regression in label units: what the gate judges by.
         """
         scores, own = [], []
         with torch.inference_mode():
@@ -123,17 +123,21 @@ class LearnedModel:
     def _scores(self, each: Tensor, targets: FloatArray) -> Scores:
         mixed = self._mixture(each)
         if self.task == "regression":
-            values = _double(mixed[0]) * self.encoder.target_scale + self.encoder.target_mean
-            errors = np.minimum(np.abs(values - targets), LARGEST_ERROR)
+            values = self._values(mixed[0])
+            errors = _errors(values, targets)
             return Scores(errors**2, errors, values)
         wanted = torch.from_numpy(targets.astype(np.int64))
         losses = -mixed.gather(0, wanted[None])[0].clamp_min(LEAST_PROBABILITY).log()
         likeliest = mixed.max(dim=0).indices  # far quicker than argmax where labels are few
         return Scores(_double(losses), _double(likeliest != wanted), _double(likeliest))
 
+    def _values(self, out: Tensor) -> FloatArray:
+        """Return a regression's answers in label units."""
+        return _double(out) * self.encoder.target_scale + self.encoder.target_mean
+
     def _losses(self, each: Tensor, targets: FloatArray) -> FloatArray:
         if self.task == "regression":
-            return (_double(each[:, 0]) - self.encoder.standard_targets(targets)) ** 2 / 2
+            return _errors(self._values(each[:, 0]), targets)
         wanted = torch.from_numpy(targets.astype(np.int64)).expand(len(each), 1, -1)
         # Written so that a NaN stays one: what a broken network scores must never look like a number.
         return _double(-each.gather(1, wanted)[:, 0].clamp_min(LEAST_OWN_PROBABILITY).log())
@@ -163,6 +167,10 @@ def split_members(tensors: Mapping[str, NDArray[Any]]) -> tuple[list[Weights], F
             raise ValueError(f"the weights do not fit the network: {name} belongs to none of {len(members)} members")
         members[int(index)][own] = array
     return members, shares
+
+
+def _errors(values: FloatArray, targets: FloatArray) -> FloatArray:
+    return np.minimum(np.abs(values - targets), LARGEST_ERROR)
 
 
 def _double(values: Tensor) -> FloatArray:

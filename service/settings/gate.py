@@ -29,7 +29,7 @@ class Gate(Section):
         description="level at which challengers that are worse on arriving events go on from the serving weights",
     )
     min_recent_events: Annotated[int, Field(ge=2)] = Field(
-        30, description="with fewer events in the recent slice its check abstains"
+        15, description="with fewer events in the recent slice its check abstains"
     )
     min_class_events: Count = Field(15, description="a class with fewer events in the recent slice has no floor")
     class_floor: Annotated[float, Field(ge=0, le=1)] = Field(

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from service.settings.base import Count, Seconds, Section, Share
 from service.settings.checks import clash
 from service.settings.network import Network, Strategy
-from service.settings.portfolio import PORTFOLIO, Member
+from service.settings.portfolio import PORTFOLIO, REGRESSION_PORTFOLIO, Member
+from service.settings.schema import Task
 
 
 class Window(Section):
@@ -133,10 +134,11 @@ class Train(Section):
                 raise clash(message, "train.portfolio", "train.model.module")
         return self
 
-    def members(self, window_events: int) -> tuple[Member, ...]:
+    def members(self, window_events: int, task: Task) -> tuple[Member, ...]:
         """Return the challengers that a round trains; none of them sees more than the window holds."""
         one = Member(window_events=window_events, replay_share=self.replay_share, learning_rate=self.learning_rate)
-        usual = PORTFOLIO if self.model.module is None else (one,)
+        built_in = REGRESSION_PORTFOLIO if task == "regression" else PORTFOLIO
+        usual = built_in if self.model.module is None else (one,)
         chosen = usual if self.portfolio is None else self.portfolio or (one,)
         return tuple(
             member.model_copy(update={"window_events": min(member.window_events, window_events)}) for member in chosen

@@ -40,7 +40,7 @@ class Member(Section):
         return "-".join(words)
 
 
-PORTFOLIO = (
+NETWORKS = (
     Member(window_events=100, learning_rate=5e-3),
     Member(recency=2.0, learning_rate=1e-2),
     Member(since_jump=True, learning_rate=5e-3),
@@ -48,7 +48,8 @@ PORTFOLIO = (
     Member(bins=True, window_events=500, recency=2.0, learning_rate=3e-3),
     Member(bins=True, recency=2.0, learning_rate=1e-2),
     Member(bins=True, since_jump=True, learning_rate=5e-3),
-    Member(kind="ridge", bins=True, window_events=250),
-    Member(kind="ridge", bins=True, window_events=1_750, since_jump=True),
 )
+RIDGE = Member(kind="ridge", bins=True, window_events=1_750, since_jump=True)
+PORTFOLIO = (*NETWORKS, Member(kind="ridge", bins=True, window_events=250), RIDGE)
+REGRESSION_PORTFOLIO = (*NETWORKS, Member(kind="ridge", window_events=1_750), RIDGE)
 """The built-in network's challengers; docs/LEARNING.md has what each of them is worth."""

@@ -134,10 +134,10 @@ def test_a_shadow_is_named_by_any_checkpoints_id() -> None:
 def test_a_network_of_ones_own_is_one_challenger_unless_more_are_asked_for() -> None:
     """It may be large, so a portfolio is only what the user lists."""
     model = {"module": "package.module:factory"}
-    assert len(settings(train={"model": model}).train.members(2_000)) == 1
+    assert len(settings(train={"model": model}).train.members(2_000, "binary")) == 1
     several = [{"window_events": 100}, {"window_events": 200}]
-    assert len(settings(train={"model": model, "portfolio": several}).train.members(2_000)) == 2
-    assert len(settings().train.members(2_000)) > 1
+    assert len(settings(train={"model": model, "portfolio": several}).train.members(2_000, "binary")) == 2
+    assert len(settings().train.members(2_000, "binary")) > 1
 
 
 def test_strategies_come_back_from_plain_values() -> None:

@@ -58,3 +58,41 @@ def test_what_forgetting_was_worth_is_learnt_from_the_next_block() -> None:
         before = one.handicap
         one.credit(np.zeros(BLOCK_EVENTS), np.full((2, BLOCK_EVENTS), 0.1))
         assert one.handicap == pytest.approx(before / 2)
+
+
+def regression(errors: Sequence[float], scale: float = 1.0, wild: float = 0.0) -> Mixture:
+    """Return the mixture of a regression whose members erred so much on 200 events; the first was ``wild``."""
+    made = Mixture(settings_of().train, (False,) * len(errors), 0.1, binary=False)
+    each = scale * np.repeat(np.array(errors)[:, None], 200, axis=1)
+    each[:, 0] += wild
+    made.credit(each.mean(axis=0), each)
+    return made
+
+
+def test_in_a_regression_it_counts_by_how_much_a_member_errs_more_than_usual() -> None:
+    """Who errs half as much as the others is heard first, however small errors are, and whatever the label's unit."""
+    shares = regression((0.5, 1.0, 1.0)).shares
+    assert shares[0] > 0.9
+    for scale in (1e-6, 1e9):
+        assert regression((0.5, 1.0, 1.0), scale).shares == pytest.approx(shares)
+
+
+def test_one_wild_label_does_not_decide_how_large_errors_usually_are() -> None:
+    """It would make all members alike for hundreds of events."""
+    assert regression((0.5, 1.0, 1.0), wild=1e12).shares[0] > 0.9
+
+
+def test_errors_of_nothing_at_all_leave_all_members_alike() -> None:
+    """A label that never varies is learnt to the last digit."""
+    assert regression((0.0, 0.0)).shares == pytest.approx([0.5, 0.5])
+
+
+def test_a_restart_forgets_not_how_large_errors_usually_are() -> None:
+    """The next events count as they would have."""
+    made, names = regression((0.5, 1.0, 1.0), 30.0), ("a", "b", "c")
+    copy = Mixture(settings_of().train, (False,) * 3, 0.1, binary=False)
+    copy.restore(json.loads(json.dumps(made.to_json(names))), names)
+    worse = np.array([60.0, 30.0, 30.0])[:, None]
+    for one in (made, copy):
+        one.credit(np.array([40.0]), worse)
+    assert copy.shares == pytest.approx(made.shares)

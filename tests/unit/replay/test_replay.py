@@ -231,13 +231,13 @@ def test_a_label_that_was_not_named_is_dead_lettered(replayed: Replayed) -> None
 def test_a_cell_that_fits_no_more_is_dead_lettered(replayed: Replayed) -> None:
     """What the first rows did not show is refused with the reason that a live stream would give, and counted."""
     rows = text_of(rows_of(1_100)).splitlines()
-    rows[1_050] = ",0.5,yes"
+    rows[1_050] = ",0.5,yes"  # no fault: what is missing anywhere in the file may be missing
     rows[1_060] = "many,0.5,yes"
     rows[1_070] = "0.5,0.5,"
     rows[1_080] = "inf,0.5,yes"
     result, said = replayed("\n".join(rows), "trigger.every_events=500")
-    assert result["dead_letters"] == dict.fromkeys(("missing_feature", "missing_label", "not_finite", "wrong_type"), 1)
-    assert any("Dead-lettered, so never learnt: 4 of 1,100 events" in line for line in said)
+    assert result["dead_letters"] == dict.fromkeys(("missing_label", "not_finite", "wrong_type"), 1)
+    assert any("Dead-lettered, so never learnt: 3 of 1,100 events" in line for line in said)
 
 
 def test_neither_label_nor_schema_is_wrong_use(replayed: Replayed) -> None:

@@ -90,7 +90,7 @@ def test_what_could_not_be_judged_is_said() -> None:
     """Each abstention names what there was and what was needed."""
     found = judge(evidence(forward=None, rows=10))
     assert any(line.startswith("forward: 0 of 100") for line in found.abstentions)
-    assert any(line.startswith("recent: 10 of 30") for line in found.abstentions)
+    assert any(line.startswith("recent: 10 of 15") for line in found.abstentions)
     assert any("class floor" in line for line in found.abstentions)
 
 
