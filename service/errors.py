@@ -3,6 +3,7 @@
 FreshetError
 ├── UsageError                  the user asked for something that cannot be done (exit 2)
 │   ├── ConfigurationError      a configuration key is unknown, missing or out of bounds
+│   │   └── DeviceMissingError  this machine does not have the accelerator that rounds are to be trained on
 │   └── TableError              a data file cannot be read, or lacks a column
 ├── SourceUnavailableError      the broker or the embedded log does not answer (a retry can help)
 │   └── SourceRefusedError      the cluster lets this client not in (a retry can help once somebody changed that)
@@ -36,6 +37,10 @@ class UsageError(FreshetError):
 
 class ConfigurationError(UsageError):
     """A configuration key is unknown, missing or out of bounds."""
+
+
+class DeviceMissingError(ConfigurationError):
+    """The device that `train.device` names cannot be used by this process; another machine may have it."""
 
 
 class TableError(UsageError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from service.cli.options import AsJson, Config, Overrides, answer, show, tell
 from service.configuration import load_settings
 from service.configuration_text import as_tree, to_yaml
+from service.errors import DeviceMissingError
 from service.settings import Settings
 from service.tracing.needs import require_tracing
 
@@ -17,7 +18,8 @@ SECURITY_FILES = ("ca_file", "certificate_file", "key_file", "password_file", "k
 def check(*, config: Config = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print the effective configuration, or say in one line what is wrong with it and exit 2.
 
-    Files that it names and that cannot be read are warned of: they may be elsewhere, or come later.
+    Files that it names and that cannot be read, and a device that is not there, are warned of: they may be elsewhere,
+    or come later.
     """
     settings = load_settings(config, overrides or ())
     tree = as_tree(settings)
@@ -43,9 +45,14 @@ def check(*, config: Config = None, overrides: Overrides = None, as_json: AsJson
 def _try_module(settings: Settings) -> None:
     """Make and try the user's own network; raises ConfigurationError for what is wrong with it."""
     from service.model.trial import require_module  # noqa: PLC0415 - slow to import, and seldom needed
+    from service.train.device import require_device  # noqa: PLC0415 - likewise
 
     weights = settings.train.model.weights
     require_module(settings, weights=weights is not None and weights.exists())
+    try:
+        require_device(settings)
+    except DeviceMissingError as error:
+        tell(f"freshet: warning: {error}; the trainer may have it")
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, Path]]:

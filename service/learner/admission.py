@@ -1,10 +1,11 @@
-"""What is tried before anything begins: the network that the configuration names, and what of it is trained."""
+"""What is tried before anything begins: the network that the configuration names, what of it is trained, and where."""
 
 import torch
 
 from service.model.ensemble import build_network
 from service.model.trial import require_module, sample_encoder
 from service.settings import Settings
+from service.train.device import require_device
 from service.train.strategy import trained_parameters
 
 
@@ -14,8 +15,8 @@ def require_model(settings: Settings) -> None:
     From here on this process may import the module that ``train.model.module`` names.
     """
     require_module(settings)
-    if settings.train.strategy == "full":
-        return
-    with torch.random.fork_rng(devices=[]):
-        names = build_network(sample_encoder(settings)).groups[0].members.names()
-    trained_parameters(names, settings.train.strategy)
+    if settings.train.strategy != "full":
+        with torch.random.fork_rng(devices=[]):
+            names = build_network(sample_encoder(settings)).groups[0].members.names()
+        trained_parameters(names, settings.train.strategy)
+    require_device(settings)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, DeviceMissingError
 from service.model import custom
 from service.model.custom import SETTING, told
 from service.model.encoder import Encoder
@@ -52,6 +52,22 @@ def require_module(settings: Settings, *, weights: bool = True) -> None:
                 "the labels, in the order of the network's outputs"
             )
         _load(module, network.weights)
+
+
+def try_on(encoder: Encoder, device: str) -> None:
+    """Try the encoder's network on a device, forward and backward.
+
+    Raises DeviceMissingError where there is no such device, ConfigurationError where the network does not work on it.
+    """
+    try:
+        torch.ones(1, device=device).item()
+    except Exception as error:
+        problem = told(error).partition(". ")[0]
+        raise DeviceMissingError(f"{device} cannot be used here ({problem})") from error
+    try:
+        _check_answers(custom.build(encoder).to(device), encoder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"on {device}, {error}") from error
 
 
 def given_weights(encoder: Encoder, path: Path) -> Weights:
@@ -120,8 +136,9 @@ def _check_answers(module: nn.Module, encoder: Encoder) -> None:
 def _called(module: nn.Module, encoder: Encoder, rows: int) -> Any:  # noqa: ANN401 - a user's network may return anything
     numbers = np.linspace(-1.0, 1.0, rows * len(encoder.means)).reshape(rows, -1)
     codes = np.zeros((rows, len(encoder.categories)), dtype=np.int64)
+    device = next(module.parameters()).device
     try:
-        return module(*encoder.inputs(numbers, codes))
+        return module(*(part.to(device) for part in encoder.inputs(numbers, codes)))
     except Exception as error:
         raise ConfigurationError(
             f"{SETTING}: forward(numbers [{rows}, {numbers.shape[1]}], missing [{rows}, "

@@ -10,6 +10,9 @@ from service.settings.network import Network, Strategy
 from service.settings.portfolio import PORTFOLIO, REGRESSION_PORTFOLIO, Member
 from service.settings.schema import Task
 
+DEVICE = r"^[a-z]+(:[0-9]{1,2})?$"
+"""A device's kind, and which of them; whether torch knows it is asked where torch is loaded anyway."""
+
 
 class Window(Section):
     """What the trainer keeps in memory of the stream."""
@@ -69,6 +72,11 @@ class Train(Section):
         description="which parameters are trained: `full`: all; `head`: the last layer; `{layers: [patterns]}`: those "
         "whose names match, as in `encoder.*`",
     )
+    device: Annotated[str, Field(pattern=DEVICE)] = Field(
+        "cpu",
+        description="what rounds of a network of your own are trained on, as torch names it: `cpu`, `cuda`, `cuda:1`, "
+        "`mps`, `xpu`; all else is done on the processor",
+    )
     steps: Count = Field(10, description="most optimiser steps of a round")
     first_steps: Count = Field(100, description="most optimiser steps of the first training and of `pretrain`")
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(128, description="examples per step")
@@ -126,6 +134,16 @@ class Train(Section):
     worker: Worker = Worker()
 
     @model_validator(mode="after")
+    def _a_device_is_for_a_module(self) -> Self:
+        if self.on_accelerator and self.model.module is None:
+            message = (
+                f"train.device: {self.device} is for a network of your own (train.model.module); "
+                "the built-in ones are so small that the processor trains them sooner"
+            )
+            raise clash(message, "train.device")
+        return self
+
+    @model_validator(mode="after")
     def _a_module_is_the_only_network_of_its_portfolio(self) -> Self:
         for one in (self.portfolio or ()) if self.model.module is not None else ():
             if one.kind != "network" or one.bins:
@@ -133,6 +151,11 @@ class Train(Section):
                 message = f"train.portfolio lists {what}, which only built-in networks have; leave it or the module out"
                 raise clash(message, "train.portfolio", "train.model.module")
         return self
+
+    @property
+    def on_accelerator(self) -> bool:
+        """Whether rounds are trained on anything but the processor."""
+        return self.device.partition(":")[0] != "cpu"
 
     def members(self, window_events: int, task: Task) -> tuple[Member, ...]:
         """Return the challengers that a round trains; none of them sees more than the window holds."""

@@ -3,13 +3,17 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from service.errors import ConfigurationError, RoundFailedError
+from service.errors import ConfigurationError, DeviceMissingError, RoundFailedError
 from service.logs import configure_logs
 from service.model.custom import trust
+from service.model.encoder import Encoder
 from service.model.learned import LearnedModel
-from service.settings import Log
+from service.model.trial import try_on
+from service.settings import Log, Train
+from service.train.device import MISSING
 from service.train.fit import train_round
 from service.train.round import Outcome, Round, read_round, write_outcome
 from service.train.worker import work
@@ -22,6 +26,8 @@ def main() -> int:
     parser.add_argument("--worker", action="store_true", help="read directories from standard input until it ends")
     parser.add_argument("--niceness", type=int, default=0, help="how far to yield the processor")
     parser.add_argument("--module", help="the factory, package.module:factory, that a round's network may be made by")
+    parser.add_argument("--device", help="train on this instead of what the round names; the live worker gets it ready")
+    parser.add_argument("--try-device", help="try the network of an encoder on standard input on this, and say no more")
     parser.add_argument("--log", type=Log.model_validate_json, help="how to log, as JSON; for the live worker")
     given = parser.parse_args()
     if given.log is not None:
@@ -29,18 +35,33 @@ def main() -> int:
     if given.module is not None:
         trust(given.module)
     if given.worker:
-        work(given.niceness)
+        work(given.niceness, given.device)
         return 0
+    if given.try_device is not None:
+        return _try_device(given.try_device)
     if given.directory is None:
         parser.error("name a round's directory")
     try:
         inputs = read_round(given.directory)
+        if given.device is not None:
+            settings = inputs.settings.model_dump(mode="json") | {"device": given.device}
+            inputs = replace(inputs, settings=Train.model_validate(settings))
         outcome = train_round(inputs)
         write_outcome(given.directory, outcome)
     except (OSError, ValueError, KeyError, RoundFailedError, ConfigurationError) as error:
         print(f"service.train: {given.directory}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
         return 1
     print(json.dumps(summary(inputs, outcome)))  # noqa: T201 - a command speaks
+    return 0
+
+
+def _try_device(device: str) -> int:
+    """Say what is wrong with a device, or with a network on it; return the exit code that ``require_device`` knows."""
+    try:
+        try_on(Encoder.from_json(json.load(sys.stdin)), device)
+    except ConfigurationError as error:
+        print(error)  # noqa: T201 - who started this reads it
+        return MISSING if isinstance(error, DeviceMissingError) else 1
     return 0
 
 

@@ -35,7 +35,7 @@ def with_gradient(out: Tensor, targets: Tensor, task: Task, smoothing: float) ->
     wanted = targets[:, None]
     told = logs.gather(1, wanted)[:, 0].neg_()
     gradient = logs.exp_().sub_(smoothing / out.shape[1])
-    gradient.scatter_add_(1, wanted, _filled(wanted.shape, smoothing - 1.0))
+    gradient.scatter_add_(1, wanted, _filled(wanted.shape, smoothing - 1.0, out.device))
     return told, gradient.div_(rows)
 
 
@@ -58,6 +58,6 @@ def clipped(gradients: Tensor, largest: float) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _filled(shape: torch.Size, value: float) -> Tensor:
+def _filled(shape: torch.Size, value: float, device: torch.device) -> Tensor:
     """Return a tensor of one value, not to be written to: every step needs the same."""
-    return torch.full(shape, value)
+    return torch.full(shape, value, device=device)

@@ -30,18 +30,25 @@ class Material:
     """Examples as networks take them, and their targets."""
 
     def __init__(
-        self, encoder: Encoder, network: Ensemble, examples: Examples, hide: np.random.Generator | None = None
+        self,
+        encoder: Encoder,
+        network: Ensemble,
+        examples: Examples,
+        device: torch.device,
+        hide: np.random.Generator | None = None,
     ) -> None:
         numbers, missing, codes = encoder.inputs(examples.numbers, examples.codes)
         if hide is not None and codes.shape[1]:
             hidden = torch.from_numpy(hide.random(codes.shape) < UNKNOWN_SHARE)
             codes = torch.where(hidden, torch.ones_like(codes), codes)
-        self.rows: tuple[Tensor, ...] = network.prepare(numbers, missing, codes)
-        self.targets: Tensor = (
+        prepared = network.prepare(numbers, missing, codes)
+        targets = (
             torch.from_numpy(encoder.standard_targets(examples.targets))
             if encoder.task == "regression"
             else torch.from_numpy(examples.targets.astype(np.int64))
         )
+        self.rows: tuple[Tensor, ...] = tuple(part.to(device) for part in prepared)
+        self.targets: Tensor = targets.to(device)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -64,20 +71,24 @@ class Material:
 class Batches:
     """All that a round trains on: the window, oldest first, and behind it a sample of the replay memory.
 
-    ``held`` is a split of the window to stop early by; empty without early stopping.
+    All of it lies on ``device``. ``held`` is a split of the window to stop early by; empty without early stopping.
     """
 
-    def __init__(self, given: Round, network: Ensemble, random: np.random.Generator, *, stops: bool) -> None:
+    def __init__(
+        self, given: Round, network: Ensemble, random: np.random.Generator, device: torch.device, *, stops: bool
+    ) -> None:
         window = given.window
         stopping = _stopping_rows(window, given.settings.stopping_share if stops else 0.0)
         replay = _few_enough(given.replay, random)
-        self.held = Material(given.encoder, network, window.take(stopping))
-        self.all = Material(given.encoder, network, Examples.concatenate([window.take(~stopping), replay]), random)
+        self.held = Material(given.encoder, network, window.take(stopping), device)
+        learnt = Examples.concatenate([window.take(~stopping), replay])
+        self.all = Material(given.encoder, network, learnt, device, random)
         self.window, self.replayed = int((~stopping).sum()), len(replay)
         self.fresh = int((~stopping)[max(len(window) - given.fresh, 0) :].sum())
         self.since_jump = min(given.since_jump, len(window))
         self._batch = given.settings.batch_size
         self._random = random
+        self._device = device
 
     def rows_for(self, recipes: Sequence[Member], steps: int) -> Tensor:
         """Return which rows each step of each member draws, with replacement [steps, M, batch]."""
@@ -90,7 +101,7 @@ class Batches:
             rows[:, index] = self.window - 1 - (chance[:, index] ** recipe.recency * newest).astype(np.int64)
             old = round(self._batch * recipe.replay_share) if self.replayed else 0
             rows[:, index, :old] = self.window + (chance[:, index, :old] * self.replayed).astype(np.int64)
-        return torch.from_numpy(rows)
+        return torch.from_numpy(rows).to(self._device)
 
 
 def _stopping_rows(window: Examples, share: float) -> BoolArray:

@@ -41,7 +41,7 @@ class AdamW:
         self._kept = 1 - (decay if mask is None else decay * mask)
         # Both corrections of the start, and the step size, are in the divisor: it is passed over anyway.
         first, second = BETAS
-        seen = moments.steps + torch.arange(1, steps + 1)[:, None]
+        seen = moments.steps + torch.arange(1, steps + 1, device=weights.device)[:, None]
         short, long = (1 - first**seen) / rates, (1 - second**seen).sqrt()
         self._scales, self._floors = (short / long)[..., None].unbind(), (short * EPSILON)[..., None].unbind()
         self._taken = 0

@@ -47,7 +47,7 @@ class Stepwise:
         self._weights, self._layout = members.join(trained)
         self._frozen = [part for one in members.modules() for part in frozen_parts(one, trained)]
         moments, self._average = self._remembered()
-        rates = torch.tensor([one.recipe.learning_rate for one in challengers])
+        rates = torch.tensor([one.recipe.learning_rate for one in challengers], device=self._weights.device)
         self._optimiser = AdamW(self._weights, moments, rates, settings.weight_decay, steps, members.mask)
         self._anchor = None if anchors is None else _rows(anchors, self._layout, self._weights)
 
@@ -75,7 +75,7 @@ class Stepwise:
         after, kept = self._members.members(), self._to_remember()
         if self._average is not None:
             # The average is what predicts; the weights that training goes on from travel with the moments.
-            averages = [taken_apart(row, self._layout) for row in self._average]
+            averages = [taken_apart(row, self._layout) for row in self._average.cpu()]
             after = [own | average for own, average in zip(after, averages, strict=True)]
         stopping = [None] * len(after) if best.losses is None else best.losses.tolist()
         return [
@@ -143,7 +143,7 @@ class Stepwise:
         moments = self._optimiser.moments
         raw = [] if self._average is None else [self._weights]
         state = torch.cat([moments.mean, moments.square, *raw, moments.steps[:, None]], dim=1)
-        return [taken_apart(row, self._memory) for row in state]
+        return [taken_apart(row, self._memory) for row in state.cpu()]
 
 
 class _Best:
@@ -153,7 +153,7 @@ class _Best:
         self.losses = losses_
         self.weights = weights.clone() if losses_ is not None else weights
         self._patience = patience
-        self._worse = torch.zeros(len(weights))
+        self._worse = torch.zeros(len(weights), device=weights.device)
 
     def enough(self, weights: Tensor, losses_: Tensor | None) -> bool:
         """Look at the present weights; return whether no member has improved for long."""
@@ -173,5 +173,10 @@ def _memory_layout(layout: Layout, kinds: Sequence[str]) -> Layout:
 
 
 def _rows(arrays: Sequence[Mapping[str, NDArray[Any]]], layout: Layout, otherwise: Tensor) -> Tensor:
-    """Return each member's arrays as a row [M, P]; where one is absent, ``otherwise`` [M, P] shows through."""
-    return torch.stack([put_together(own, layout, otherwise[index]) for index, own in enumerate(arrays)])
+    """Return each member's arrays as a row [M, P]; where one is absent, ``otherwise`` [M, P] shows through.
+
+    They are put together where arrays are, and lie where ``otherwise`` does.
+    """
+    here = otherwise.cpu()
+    rows = torch.stack([put_together(own, layout, here[index]) for index, own in enumerate(arrays)])
+    return rows.to(otherwise.device)

@@ -29,14 +29,23 @@ class TrainingWorker:
     """A long-lived process that trains one round at a time. ``run`` belongs to one thread, ``stop`` to any.
 
     ``module`` is the factory of the user's own networks, which it may import; ``log`` is how it logs, by default
-    as its libraries do; ``restarts`` counts by cause how often the process was started again.
+    as its libraries do; ``device`` is what it gets ready before the first round; ``restarts`` counts by cause how often
+    the process was started again.
     """
 
-    def __init__(self, settings: Worker, observer: Observer, module: str | None = None, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        settings: Worker,
+        observer: Observer,
+        module: str | None = None,
+        log: Log | None = None,
+        device: str = "cpu",
+    ) -> None:
         self._settings = settings
         self._observer = observer
         self._module = module
         self._log = log
+        self._device = device
         self._process: subprocess.Popen[str] | None = None
         self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._ready = threading.Event()
@@ -48,6 +57,7 @@ class TrainingWorker:
         """Start the process, without waiting until it is ready."""
         command = [sys.executable, "-m", "service.train", "--worker", "--niceness", str(self._settings.niceness)]
         command += [] if self._module is None else ["--module", self._module]
+        command += [] if self._device == "cpu" else ["--device", self._device]
         command += [] if self._log is None else ["--log", self._log.model_dump_json()]
         self._said, self._ready = queue.Queue(), threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module

@@ -22,6 +22,7 @@ import structlog
 import torch
 
 from service.errors import RoundFailedError
+from service.train.device import start_device
 from service.train.fit import train_round
 from service.train.round import read_round, write_outcome
 
@@ -30,14 +31,16 @@ BEAT_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-def work(niceness: int) -> None:
-    """Serve rounds until standard input ends."""
+def work(niceness: int, device: str | None = None) -> None:
+    """Serve rounds until standard input ends; those that it is started for are trained on ``device``."""
     os.nice(niceness)
     torch.set_num_threads(1)
     # Whatever else prints must not break the conversation.
     answers, sys.stdout = sys.stdout, sys.stderr
     asked: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(asked,), name="listen", daemon=True).start()
+    if device is not None:
+        start_device(device)  # in the middle of a round so long a silence would look as if it hung
     gc.collect()
     gc.freeze()
     _say(answers, {"ready": True})
@@ -49,14 +52,21 @@ def work(niceness: int) -> None:
 
 
 def _one_round(directory: Path, answers: TextIO, meter: "_Meter") -> None:
+    accelerated = False
     try:
-        outcome = train_round(read_round(directory), _Pulse(answers).beat)
-        write_outcome(directory, replace(outcome, cpu_seconds=meter.spent()))
+        given = read_round(directory)
+        accelerated = given.settings.on_accelerator
+        outcome = train_round(given, _Pulse(answers).beat)
+        # What an accelerator does costs no processor; it is taken up all the same.
+        seconds = max(meter.spent(), outcome.seconds) if accelerated else meter.spent()
+        write_outcome(directory, replace(outcome, cpu_seconds=seconds))
     except RoundFailedError as error:
         _say(answers, {"failed": str(directory), "cause": error.cause, "message": str(error)})
     except Exception as error:  # whatever a round raises, the worker lives on and tells
         log.exception("a round raised what nobody foresaw")  # of the user's own network, only this says where
-        _say(answers, {"failed": str(directory), "cause": "error", "message": f"{type(error).__name__}: {error}"})
+        # What torch raises may leave an accelerator unusable to this process; after a crash another one is started.
+        cause = "crash" if accelerated and isinstance(error, RuntimeError) else "error"
+        _say(answers, {"failed": str(directory), "cause": cause, "message": f"{type(error).__name__}: {error}"})
     else:
         _say(answers, {"done": str(directory)})
         return

@@ -103,7 +103,8 @@ def learn(
         cleanup.callback(observer.leased, held=False)
         observer.leased(held=True)
         keeper = cleanup.enter_context(LeaseKeeper(lease))
-        worker = TrainingWorker(settings.train.worker, observer, settings.train.model.module, settings.log)
+        train = settings.train
+        worker = TrainingWorker(train.worker, observer, train.model.module, settings.log, train.device)
         cleanup.callback(worker.stop)
         worker.start()
         source, sink = open_source(settings), open_sink(settings)
