@@ -44,6 +44,32 @@ class Recurrent(nn.Module):
         return self.head(self.norm(torch.cat(parts, dim=1))) * self.temperature
 
 
+class TwoLayers(nn.Module):
+    """A body with running statistics and dropout, and a head."""
+
+    def __init__(self, inputs: ModelInputs, width: int = 16) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(inputs.width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.1))
+        self.head = nn.Linear(width, inputs.outputs)
+
+    def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+        """Return [n, outputs]."""
+        del missing, codes
+        return self.head(self.body(numbers))
+
+
+class Homebound(Linear):
+    """Has a tensor that is no buffer, so that it stays where it was made."""
+
+    def __init__(self, inputs: ModelInputs) -> None:
+        super().__init__(inputs)
+        self.offset = torch.ones(1, inputs.outputs)
+
+    def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+        """Return [n, outputs]."""
+        return super().forward(numbers, missing, codes) + self.offset
+
+
 class Squeezed(Linear):
     """Loses the axis of one event."""
 

@@ -64,8 +64,13 @@ def try_on(encoder: Encoder, device: str) -> None:
     except Exception as error:
         problem = told(error).partition(". ")[0]
         raise DeviceMissingError(f"{device} cannot be used here ({problem})") from error
+    module = custom.build(encoder)
     try:
-        _check_answers(custom.build(encoder).to(device), encoder)
+        module.to(device)
+    except Exception as error:
+        raise ConfigurationError(f"the network cannot be moved to {device} ({told(error)})") from error
+    try:
+        _check_answers(module, encoder)
     except ConfigurationError as error:
         raise ConfigurationError(f"on {device}, {error}") from error
 

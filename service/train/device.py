@@ -85,7 +85,8 @@ def beat_of(device: torch.device, beat: Beat) -> Beat:
 def release(device: torch.device) -> None:
     """Give the device's memory back that no tensor needs any more."""
     gc.collect()
-    torch.get_device_module(device).empty_cache()
+    if device.type != "cpu":
+        torch.get_device_module(device).empty_cache()
 
 
 def shortage(device: torch.device, error: torch.OutOfMemoryError) -> str:

@@ -57,9 +57,7 @@ def _one_round(directory: Path, answers: TextIO, meter: "_Meter") -> None:
         given = read_round(directory)
         accelerated = given.settings.on_accelerator
         outcome = train_round(given, _Pulse(answers).beat)
-        # What an accelerator does costs no processor; it is taken up all the same.
-        seconds = max(meter.spent(), outcome.seconds) if accelerated else meter.spent()
-        write_outcome(directory, replace(outcome, cpu_seconds=seconds))
+        write_outcome(directory, replace(outcome, cpu_seconds=cost(meter.spent(), outcome.seconds, accelerated)))
     except RoundFailedError as error:
         _say(answers, {"failed": str(directory), "cause": error.cause, "message": str(error)})
     except Exception as error:  # whatever a round raises, the worker lives on and tells
@@ -71,6 +69,14 @@ def _one_round(directory: Path, answers: TextIO, meter: "_Meter") -> None:
         _say(answers, {"done": str(directory)})
         return
     meter.spent()  # the trainer charges a failed round by the clock
+
+
+def cost(cpu_seconds: float, seconds: float, accelerated: bool) -> float:  # noqa: FBT001 - of the round, like the rest
+    """Return what a round is charged with: the processor's time, and its duration if it had an accelerator.
+
+    What that does costs the processor little, but nobody else has it meanwhile.
+    """
+    return max(cpu_seconds, seconds) if accelerated else cpu_seconds
 
 
 class _Meter:
