@@ -3,7 +3,7 @@
 import gc
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from torch.fx.experimental import _config as tracing
 
 from service.errors import ConfigurationError, DeviceMissingError, RoundFailedError
 from service.learner.admission import require_model
@@ -52,7 +53,7 @@ def following(given: Round) -> Round:
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.Size]]:
     """Let a round come to its end on torch's device `meta`, which checks all but computes nothing.
 
     What it brings back is 0, and its shapes are in the list. An operation on tensors of which some were left on the
@@ -72,8 +73,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.0)
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: [0.0] * len(tensor))
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda _: None)
-    monkeypatch.setattr("torch.fx.experimental._config.meta_nonzero_assume_all_nonzero", True)
-    return brought
+    with tracing.patch(meta_nonzero_assume_all_nonzero=True):
+        yield brought
 
 
 @pytest.mark.parametrize(
