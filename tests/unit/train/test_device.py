@@ -14,6 +14,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 from torch.fx.experimental import _config as tracing
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from service.errors import ConfigurationError, DeviceMissingError, RoundFailedError
 from service.learner.admission import require_model
@@ -52,12 +54,26 @@ def following(given: Round) -> Round:
     return replace(given, challengers=challengers, anchor=tuple(one.weights for one in trained))
 
 
+class OneDevice(TorchDispatchMode):
+    """Lets no operation take tensors of several devices: `meta` is not as strict as others are."""
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run the operation."""
+        del types
+        kinds = {one.device.type for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor) and one.dim()}
+        if len(kinds) > 1:
+            raise RuntimeError(f"{func} takes tensors of more than one device")
+        return func(*args, **(kwargs or {}))
+
+
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.Size]]:
     """Let a round come to its end on torch's device `meta`, which checks all but computes nothing.
 
     What it brings back is 0, and its shapes are in the list. An operation on tensors of which some were left on the
-    processor fails on it, as on any other device.
+    processor fails, as on any other device.
     """
     brought: list[torch.Size] = []
     back: Callable[..., torch.Tensor] = torch.Tensor.cpu
@@ -73,7 +89,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.Size]]:
     monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.0)
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: [0.0] * len(tensor))
     monkeypatch.setattr(torch.accelerator, "synchronize", lambda _: None)
-    with tracing.patch(meta_nonzero_assume_all_nonzero=True):
+    with tracing.patch(meta_nonzero_assume_all_nonzero=True), OneDevice():
         yield brought
 
 
