@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from service.model.custom import ModelInputs
 
 NOT_CALLABLE = 5
+FEW = 10
 
 
 class Linear(nn.Module):
@@ -47,9 +48,9 @@ class Recurrent(nn.Module):
 class TwoLayers(nn.Module):
     """A body with running statistics and dropout, and a head."""
 
-    def __init__(self, inputs: ModelInputs, width: int = 16) -> None:
+    def __init__(self, inputs: ModelInputs, width: int = 16, dropout: float = 0.1) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(inputs.width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.1))
+        self.body = nn.Sequential(nn.Linear(inputs.width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
         self.head = nn.Linear(width, inputs.outputs)
 
     def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
@@ -68,6 +69,28 @@ class Homebound(Linear):
     def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
         """Return [n, outputs]."""
         return super().forward(numbers, missing, codes) + self.offset
+
+
+class Moody(Linear):
+    """Fails in training, though not while it is tried with a few events: for want of memory, or by a false index."""
+
+    def __init__(self, inputs: ModelInputs, fails: str | None = None) -> None:
+        super().__init__(inputs)
+        self.fails = fails
+        self.table = nn.Embedding(2, inputs.outputs)
+
+    def forward(self, numbers: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
+        """Return [n, outputs]."""
+        out = super().forward(numbers, missing, codes) + self.table(codes.new_zeros(len(numbers)))
+        if self.training and len(numbers) > FEW:
+            if self.fails == "memory":
+                if not numbers.is_cuda:
+                    raise torch.OutOfMemoryError("out of memory. Tried to allocate 4 TiB. There are 8 GiB. Get more")
+                kept = numbers.new_zeros(2**28)
+                out = out + torch.cat([kept, numbers.new_empty(2**40)]).sum()
+            if self.fails == "index":
+                out = out + self.table(codes.new_full((len(numbers),), 2**20))
+        return out
 
 
 class Squeezed(Linear):
