@@ -2,8 +2,8 @@
 
 The documentation's convolution, the same with a million parameters, and a transformer with 25 million. The processor
 has one thread, as in a trainer's worker. Both do the same steps on the same events, one after the other: rounds until
-six are done or ten seconds are over, and of several the median without the first, which is told apart. Prints a line for
-each network, and JSON last; without a device it says so, and how long the processor takes.
+six are done or ten seconds are over, and of several the median without the first, which is told apart. Prints a line
+for each network, and JSON last; without a device it says so, and how long the processor takes.
 """
 
 import argparse
@@ -33,10 +33,9 @@ MOST_SECONDS = 10.0
 NETWORKS = {
     "convolution": ("examples.vibration:Classifier", {"channels": 16}, 64, 30, 3e-3),
     "wide convolution": ("examples.vibration:Classifier", {"channels": 320}, 64, 30, 3e-3),
-    "transformer": ("benchmarks.device:Transformer", {}, 128, 4, 1e-4),
+    "transformer": ("benchmarks.device:Transformer", {}, 128, 4, 1e-5),
 }
-"""Module, its arguments, how many numbers an event has, the steps of a round (few where each takes seconds), and AdamW's
-step size."""
+"""Module, its arguments, how many numbers an event has, steps of a round (few where each takes seconds), step size."""
 
 
 class Transformer(nn.Module):

@@ -112,7 +112,8 @@ class TrainerObserver(IntakeMetrics):
         )
         self._cpu = self._counter(
             "freshet_training_cpu_seconds",
-            "Processor time of the training worker in rounds; good: its rate stays below trigger.budget_share.",
+            "Processor time of the training worker in rounds, or their duration on an accelerator; "
+            "good: its rate stays below trigger.budget_share.",
         )
         self._unserved = self._gauge(
             "freshet_unserved_age_seconds",

@@ -36,8 +36,8 @@ class Trigger(Section):
     )
     budget_share: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None,
-        description="share of one processor core that training may use on average; whatever asks for a round waits for "
-        "it; null sets no ceiling",
+        description="share of one processor core that training may use on average, or of the time of `train.device`; "
+        "whatever asks for a round waits for it; null sets no ceiling",
     )
     assumed_round_seconds: Seconds = Field(
         0.05, description="processor time that `replay` charges the budget for each round, so that runs are repeatable"
