@@ -143,10 +143,13 @@ def test_check_warns_of_files_that_cannot_be_read(freshet: Freshet, tmp_path: Pa
 
 
 def test_check_tries_a_network_of_the_users_own(freshet: Freshet) -> None:
-    """What is wrong with it is one line, and weights that are not there yet are a warning."""
+    """What is wrong with it is one line; weights or a device that are not there are a warning."""
     options = ("--set", "schema.numeric=[a]", "--set", "train.model.weights=absent.safetensors")
     code, _, err = freshet("check", *options, "--set", "train.model.module=tests.networks:Linear")
     assert (code, "absent.safetensors cannot be read now" in err) == (0, True)
+    device = ("--set", "train.device=cuda:63")  # no machine has so many
+    code, _, err = freshet("check", *options, *device, "--set", "train.model.module=tests.networks:Linear")
+    assert (code, "freshet: warning: train.device: cuda:63 cannot be used here (" in err) == (0, True)
     code, _, err = freshet("check", *options, "--set", "train.model.module=tests.networks:wide")
     assert (code, "freshet: train.model.module: forward returned" in err) == (2, True)
 
