@@ -103,12 +103,16 @@ def compared(name: str, device: str | None) -> dict[str, object]:
         "cpu_loss": round(outcome.training_loss, 4),
     }
     if device is not None:
+        counted = torch.cuda if torch.device(device).type == "cuda" else None
+        if counted is not None:
+            counted.reset_peak_memory_stats(device)
         outcome, on_device = seconds(given, device)
         told |= {
             "device_seconds": round(on_device, 3),
             "device_first_seconds": round(outcome.seconds, 3),
             "device_loss": round(outcome.training_loss, 4),
             "device_to_cpu": round(on_device / on_processor, 4),
+            "device_peak_mib": None if counted is None else round(counted.max_memory_allocated(device) / 2**20, 1),
         }
     return told
 

@@ -22,6 +22,7 @@ import structlog
 import torch
 
 from service.errors import RoundFailedError
+from service.model.custom import told
 from service.train.device import start_device
 from service.train.fit import train_round
 from service.train.round import read_round, write_outcome
@@ -64,7 +65,7 @@ def _one_round(directory: Path, answers: TextIO, meter: "_Meter") -> None:
         log.exception("a round raised what nobody foresaw")  # of the user's own network, only this says where
         # What torch raises may leave an accelerator unusable to this process; after a crash another one is started.
         cause = "crash" if accelerated and isinstance(error, RuntimeError) else "error"
-        _say(answers, {"failed": str(directory), "cause": cause, "message": f"{type(error).__name__}: {error}"})
+        _say(answers, {"failed": str(directory), "cause": cause, "message": told(error)})
     else:
         _say(answers, {"done": str(directory)})
         return
