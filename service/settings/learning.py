@@ -137,8 +137,8 @@ class Train(Section):
     def _a_device_is_for_a_module(self) -> Self:
         if self.on_accelerator and self.model.module is None:
             message = (
-                "train.device is for a network of your own; name it in train.model.module (the built-in ones are so "
-                "small that the processor trains them sooner)"
+                "train.device is for a network of your own; name it in train.model.module "
+                "(the built-in ones are made for the processor)"
             )
             raise clash(message, "train.device")
         return self
