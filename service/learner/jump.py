@@ -12,6 +12,10 @@ BLOCK_EVENTS = 100
 KEPT = 0.9
 """Share of the running mean that a block leaves as it was."""
 
+KEPT_WANDER = 0.95
+LARGEST_STEP = 9.0
+"""A block adds to the wander of means at most so many times the variance that it was judged by: it may be a jump."""
+
 LEAST_RATE = 0.02
 """A running share of wrong labels counts as at least this, and at most its complement, so that chance has room."""
 
@@ -20,7 +24,8 @@ class JumpTest:
     """A Shewhart chart on the error of what predicts: a block's mean against the running mean of those before it.
 
     ``deviations`` standard errors above it are a jump, after which the mean begins anew with that block. For a
-    classification the errors are 0 and 1 and chance is binomial; for a regression their running variance is used.
+    classification the errors are 0 and 1 and chance is binomial; for a regression their running variance is used, or,
+    where neighbours are alike, by how much the means of blocks themselves wander.
     It is meant to be quick rather than sure: a false alarm makes some challengers forget, and the others stay.
     """
 
@@ -29,6 +34,7 @@ class JumpTest:
         self._binary = binary
         self._mean: float | None = None
         self._variance = 0.0
+        self._wander = 0.0
         self._events, self._sum, self._squares = 0, 0.0, 0.0
 
     def add(self, errors: FloatArray) -> int | None:
@@ -54,9 +60,12 @@ class JumpTest:
             self._mean, self._variance = mean, spread
             return False
         rate = min(max(before, LEAST_RATE), 1 - LEAST_RATE)
-        variance = rate * (1 - rate) if self._binary else self._variance
+        of_one = rate * (1 - rate) if self._binary else self._variance
         level = rate if self._binary else before
-        jumped = mean - level > self._deviations * math.sqrt(variance / BLOCK_EVENTS)
+        variance = of_one / BLOCK_EVENTS if self._binary else max(of_one / BLOCK_EVENTS, self._wander)
+        jumped = mean - level > self._deviations * math.sqrt(variance)
+        step = min((mean - before) ** 2, LARGEST_STEP * variance)
+        self._wander = KEPT_WANDER * self._wander + (1 - KEPT_WANDER) * step
         kept = 0.0 if jumped else KEPT
         self._mean = kept * before + (1 - kept) * mean
         self._variance = kept * self._variance + (1 - kept) * spread
@@ -67,6 +76,7 @@ class JumpTest:
         return {
             "mean": self._mean,
             "variance": self._variance,
+            "wander": self._wander,
             "block": [self._events, self._sum, self._squares],
         }
 
@@ -75,5 +85,6 @@ class JumpTest:
         """Return the test that ``to_json`` described."""
         made = cls(deviations, binary=binary)
         made._mean, made._variance = value["mean"], value["variance"]
+        made._wander = float(value.get("wander", 0.0))  # a former version had none
         made._events, made._sum, made._squares = value["block"]
         return made
