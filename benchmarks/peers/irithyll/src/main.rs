@@ -1,8 +1,9 @@
 //! irithyll's streaming gradient boosted trees, a block predicted and then learnt.
 //!
 //! Arguments: boosting steps, events in a block. Standard input: a line of one letter per feature (`n`umeric or
-//! `c`ategorical), a line with the number of classes, then a line per event: its features as numbers, its class.
-//! Prints accuracy and seconds as one JSON object; reading isn't counted.
+//! `c`ategorical), a line with the number of classes, then a line per event: its features as numbers, its class. Of no
+//! classes a line ends with the number that a regression predicts. Prints the seconds, in which reading isn't counted,
+//! then each prediction.
 
 use std::io::Read;
 use std::time::Instant;
@@ -10,9 +11,11 @@ use std::time::Instant;
 use irithyll::ensemble::config::FeatureType;
 use irithyll::ensemble::multiclass::MulticlassSGBT;
 use irithyll::loss::logistic::LogisticLoss;
+use irithyll::loss::squared::SquaredLoss;
 use irithyll::{SGBTConfig, Sample, SGBT};
 
 enum Model {
+    Regression(Box<SGBT<SquaredLoss>>),
     Binary(Box<SGBT<LogisticLoss>>),
     Multiclass(Box<MulticlassSGBT>),
 }
@@ -26,7 +29,9 @@ impl Model {
             .feature_types(types)
             .build()
             .expect("a valid configuration");
-        if classes <= 2 {
+        if classes == 0 {
+            Model::Regression(Box::new(SGBT::new(config)))
+        } else if classes <= 2 {
             Model::Binary(Box::new(SGBT::with_loss(config, LogisticLoss)))
         } else {
             Model::Multiclass(Box::new(MulticlassSGBT::new(config, classes).expect("classes")))
@@ -35,6 +40,7 @@ impl Model {
 
     fn predict(&self, features: &[f64]) -> f64 {
         match self {
+            Model::Regression(model) => model.predict(features),
             Model::Binary(model) => f64::from(model.predict_proba(features) >= 0.5),
             Model::Multiclass(model) => model.predict(features) as f64,
         }
@@ -42,6 +48,7 @@ impl Model {
 
     fn learn(&mut self, sample: &Sample) {
         match self {
+            Model::Regression(model) => model.train_one(sample),
             Model::Binary(model) => model.train_one(sample),
             Model::Multiclass(model) => model.train_one(sample),
         }
@@ -69,12 +76,12 @@ fn main() {
         .collect();
 
     let mut model = Model::new(numbers[0], types, classes);
-    let mut right = 0;
+    let mut predicted = Vec::with_capacity(samples.len());
     let began = Instant::now();
     for block in samples.chunks(numbers[1]) {
-        right += block.iter().filter(|event| model.predict(&event.features) == event.target).count();
+        predicted.extend(block.iter().map(|event| model.predict(&event.features)));
         block.iter().for_each(|event| model.learn(event));
     }
-    let seconds = began.elapsed().as_secs_f64();
-    println!("{{\"right\": {right}, \"seconds\": {seconds}}}");
+    println!("{}", began.elapsed().as_secs_f64());
+    predicted.iter().for_each(|value| println!("{value}"));
 }
