@@ -29,9 +29,10 @@ bench: $(READY)  ## rates, gaps, memory and restart, one after the other
 	set -e; for name in ingest memory poll_gap restart; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
 
 STREAMS ?= streams
-bench-learning: $(READY)  ## accuracy beside the peers', and all else that docs/LEARNING.md claims: STREAMS=DIR; hours
+bench-learning: $(READY)  ## accuracy and errors beside the peers', and all else that docs/LEARNING.md claims: STREAMS=DIR; hours
 	test -e $(STREAMS) || $(BIN)/python benchmarks/streams.py $(STREAMS)
 	$(BIN)/python benchmarks/learning.py $(STREAMS)
+	! test -d $(STREAMS)/regression || $(BIN)/python benchmarks/learning.py $(STREAMS)/regression --task regression
 
 fuzz: $(READY)  ## 1,000,000 records through ingest and 100,000 files of a store; FRESHET_FUZZ_RECORDS, _FILES and _SEED change that
 	$(BIN)/python -m tests.fuzz

@@ -30,6 +30,7 @@ REGRESSORS = {
     "mean": "guesses",
     "last": "guesses",
     "river-lr": "river",
+    "river-lr-adam": "river",
     "river-hat": "river",
     "river-arf": "river",
     "capymoa-fimtdd": "capymoa",
