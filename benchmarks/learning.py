@@ -36,7 +36,7 @@ from replays import UNGATED, Replays, champion, spared
 
 FIGURES = {
     "classification": ("accuracy", "speed", "price", "bursts", "flip", "alarms", "delays", "repeat"),
-    "regression": ("mae", "rmse", "speed", "repeat"),
+    "regression": ("mae", "rmse", "bursts", "speed", "repeat"),
 }
 FORMS = {"classification": (".2f", ".3f"), "regression": (".5g", ".6g")}  # in tables, in JSON
 ALARMS = ("concept", "data", "prediction")
@@ -201,7 +201,7 @@ def main() -> None:
         "rmse": lambda: regression.errors(replays, paths, peers, "rmse"),
         "speed": lambda: speed(replays, paths, peers, task),
         "price": lambda: price(replays, paths),
-        "bursts": lambda: bursts(replays, paths),
+        "bursts": lambda: (regression.bursts if task == "regression" else bursts)(replays, paths),
         "flip": lambda: flip(replays, paths),
         "alarms": lambda: alarms(replays, arguments.streams),
         "delays": lambda: delays(replays, paths, arguments.streams),

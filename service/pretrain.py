@@ -16,7 +16,7 @@ import structlog
 import torch
 
 from service.configuration import require_schema
-from service.errors import LeaseHeldError, StoreError, TableError
+from service.errors import LeaseHeldError, RoundFailedError, StoreError, TableError
 from service.ingest.connect import open_sink
 from service.ingest.dead_letters import DeadLetters
 from service.ingest.decode import Decoder
@@ -24,6 +24,7 @@ from service.learner.admission import require_model
 from service.learner.candidate import Candidate
 from service.learner.given import begin_from_weights
 from service.learner.learner import Learner
+from service.model.custom import told
 from service.observer import Observer
 from service.records import Examples, Partition, RecordBatch
 from service.settings import BINARY_CLASSES, Member, Settings
@@ -174,7 +175,13 @@ def _fit(learner: Learner) -> Candidate:
     }
     learner.settings = learner.settings.model_copy(update={"train": train.model_copy(update=patient)})
     given = learner.begin_round("pretrain", 0.0)
-    _, candidate = learner.conclude(train_round(given))
+    try:
+        outcome = train_round(given)
+    except RoundFailedError:
+        raise
+    except Exception as error:  # whatever a network of one's own raises fails the round, as in the worker of a trainer
+        raise RoundFailedError(told(error), "error") from error
+    _, candidate = learner.conclude(outcome)
     if candidate is None:
         raise RuntimeError("the first checkpoint needs no gate, yet there is none")
     return candidate

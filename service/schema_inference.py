@@ -148,8 +148,7 @@ def _looked_through(
     with suppress(TableError):  # it is whoever comes to that row that has to tell
         for row in islice(rows, LOOKED_THROUGH_ROWS - INFERRED_ROWS):
             values = row.flat()
-            if len(values) < len(columns) or None in values.values() or "" in values.values():
-                gaps.update(name for name in columns if name not in gaps and is_missing(values.get(name), row))
+            gaps.update(name for name in columns if name not in gaps and is_missing(values.get(name), row))
             value = values.get(label)
             if (
                 known is None

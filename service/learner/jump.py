@@ -57,7 +57,7 @@ class JumpTest:
         self._events, self._sum, self._squares = 0, 0.0, 0.0
         before = self._mean
         if before is None or not math.isfinite(before):
-            self._mean, self._variance = mean, spread
+            self._mean, self._variance, self._wander = mean, spread, 0.0
             return False
         rate = min(max(before, LEAST_RATE), 1 - LEAST_RATE)
         of_one = rate * (1 - rate) if self._binary else self._variance

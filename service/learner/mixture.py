@@ -23,7 +23,7 @@ USUAL_ERROR_COUNTS = 0.5
 """What an absolute error as large as is usual counts as, in nats."""
 
 LARGEST_RISE = 10.0
-"""So many times the usual error is the most that one event makes of it: a wild label must not hide the next."""
+"""So many times the usual error is the most that one event counts: a wild label must not hide what comes next."""
 
 LEAST_PROBABILITY = 1e-3
 LEAST_SHARE = 1e-12
@@ -71,7 +71,9 @@ class Mixture:
         events = losses.shape[1]
         fade = 1 - 1 / self._settings.mixture_events
         faded = fade ** np.arange(events - 1, -1, -1)
-        losses = losses if self._binary else self._to_nats(losses, fade**events)
+        if not self._binary:
+            losses = self._to_nats(losses, fade**events)
+            errors = np.fmin(errors, LARGEST_RISE * self._usual_error or np.inf)
         bounded = np.nan_to_num(np.minimum(losses, LARGEST_LOSS), nan=LARGEST_LOSS)
         self._watch(bounded)
         ago = self._test.add(errors)
@@ -108,10 +110,10 @@ class Mixture:
 
     def _to_nats(self, errors: FloatArray, kept: float) -> FloatArray:
         """Return absolute errors [M, n] by how large they usually are, of which ``kept`` is the share of before."""
-        each = np.median(errors, axis=0)
+        each = np.median(np.where(np.isnan(errors), np.inf, errors), axis=0)
         each = each[np.isfinite(each)]
         if len(each):
-            most = LARGEST_RISE * max(self._usual_error, float(np.median(each)))
+            most = LARGEST_RISE * (self._usual_error or float(np.median(each)))
             mean = float(np.minimum(each, most or np.inf).mean())
             self._usual_error = kept * self._usual_error + (1 - kept) * mean if self._usual_error else mean
         return USUAL_ERROR_COUNTS * errors / (self._usual_error or 1.0)

@@ -11,7 +11,7 @@ from service.settings.portfolio import PORTFOLIO, REGRESSION_PORTFOLIO, Member
 from service.settings.schema import Task
 
 DEVICE = r"^[a-z]+(:[0-9]{1,2})?$"
-"""A device's kind, and which of them; whether torch knows it is asked where torch is loaded anyway."""
+"""A device's kind, and which of them; whether torch has it is asked where torch is loaded anyway."""
 
 
 class Window(Section):
@@ -101,8 +101,8 @@ class Train(Section):
     )
     restart_nats: Annotated[float, Field(ge=0, le=100)] | None = Field(
         None,
-        description="a challenger that is provably worse than the serving model by more than this goes on from the "
-        "serving weights (Jaderberg et al. 2017); null for never",
+        description="a challenger that is provably worse than the serving model by more than this (in a regression: of "
+        "absolute error, in label units) goes on from the serving weights (Jaderberg et al. 2017); null for never",
     )
     learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
         3e-3, description="AdamW's step size, of a single challenger"

@@ -6,9 +6,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from service.errors import ConfigurationError, DeviceMissingError, RoundFailedError
 from service.logs import configure_logs
-from service.model.custom import trust
+from service.model.custom import told, trust
 from service.model.encoder import Encoder
 from service.model.learned import LearnedModel
 from service.model.trial import try_on
@@ -48,31 +50,41 @@ def main() -> int:
             inputs = replace(inputs, settings=Train.model_validate(settings))
         outcome = train_round(inputs)
         write_outcome(given.directory, outcome)
-    except (OSError, ValueError, KeyError, RoundFailedError, ConfigurationError) as error:
-        print(f"service.train: {given.directory}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
-        return 1
+    except ValidationError as error:
+        return _failed(given.directory, error.errors()[0]["msg"])
+    except (RoundFailedError, ConfigurationError) as error:
+        return _failed(given.directory, str(error))
+    except Exception as error:  # noqa: BLE001 - what a network of one's own or a device raises is told likewise
+        return _failed(given.directory, told(error))
     print(json.dumps(summary(inputs, outcome)))  # noqa: T201 - a command speaks
     return 0
 
 
+def _failed(directory: Path, problem: str) -> int:
+    print(f"service.train: {directory}: {problem}", file=sys.stderr)  # noqa: T201 - a command speaks
+    return 1
+
+
 def _try_device(device: str) -> int:
     """Say what is wrong with a device, or with a network on it; return the exit code that ``require_device`` knows."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # a module that prints must not be taken for the answer
     try:
         try_on(Encoder.from_json(json.load(sys.stdin)), device)
     except ConfigurationError as error:
-        print(error)  # noqa: T201 - who started this reads it
+        print(error, file=answers)
         return MISSING if isinstance(error, DeviceMissingError) else 1
     return 0
 
 
 def summary(inputs: Round, outcome: Outcome) -> dict[str, object]:
     """Return what a person wants to know of a re-run round: losses by challenger, also on the held-out slice."""
-    told = []
+    challengers = []
     for one in outcome.trained:
         model = LearnedModel.of_members(inputs.encoder, [one.weights])
         recent = float(model.score(inputs.recent).losses.mean()) if len(inputs.recent) else None
-        told.append({"name": one.name, "steps": one.steps, "training_loss": one.training_loss, "recent_loss": recent})
-    return {"round": inputs.number, "trigger": inputs.trigger, "challengers": told, "seconds": outcome.seconds}
+        loss = one.training_loss
+        challengers.append({"name": one.name, "steps": one.steps, "training_loss": loss, "recent_loss": recent})
+    return {"round": inputs.number, "trigger": inputs.trigger, "challengers": challengers, "seconds": outcome.seconds}
 
 
 if __name__ == "__main__":

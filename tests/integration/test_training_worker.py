@@ -221,3 +221,16 @@ def test_a_directory_that_is_no_round_is_one_line(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert len(ran.stderr.strip().splitlines()) == 1
     assert "round.json" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("device", "words"), [("gpu", "device"), ("CUDA", "match pattern"), ("cuda", "network of your own")]
+)
+def test_a_device_that_a_round_cannot_have_is_one_line(tmp_path: Path, device: str, words: str) -> None:
+    """Whether nobody has it, it is spelt wrong, or the round is of the built-in networks."""
+    write_round(tmp_path, a_round())
+    command = [sys.executable, "-m", "service.train", str(tmp_path), "--device", device]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert words in ran.stderr

@@ -222,12 +222,21 @@ def test_a_class_that_comes_late_is_a_class(
     assert any("come only after the first 1,000 rows" in line for line in result.warnings) == (early[0] in ("1", "a"))
 
 
-def test_a_feature_that_is_missing_late_may_be_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["", " "])
+def test_a_feature_that_is_missing_late_may_be_missing(tmp_path: Path, cell: str) -> None:
     """A cell left empty behind the first thousand rows is no reason to refuse its event, in a regression neither."""
     count = INFERRED_ROWS + 2
-    columns = {"x": numbers(count), "z": [*numbers(count - 1), ""], "y": [str(one * 0.37) for one in range(count)]}
+    columns = {"x": numbers(count), "z": [*numbers(count - 1), cell], "y": [str(one * 0.37) for one in range(count)]}
     result = inferred(tmp_path, columns)
     assert (result.task, result.schema.nullable) == ("regression", ("z",))
+
+
+def test_a_key_that_is_missing_late_may_be_missing(tmp_path: Path) -> None:
+    """Another key in its place hides nothing."""
+    path = tmp_path / "a.jsonl"
+    rows = ['{"x": 1, "z": 2, "y": "u"}', '{"x": 2, "z": 1, "y": "d"}'] * (INFERRED_ROWS // 2)
+    path.write_text("\n".join([*rows, '{"x": 3, "w": 4, "y": "u"}']))
+    assert infer(read_table(path), "y").schema.nullable == ("z",)
 
 
 def test_only_the_first_thousand_rows_are_looked_at(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, RoundFailedError
 from service.learner.admission import require_model
 from service.learner.given import first_candidate, stand_on_weights
 from service.learner.learner import Learner
@@ -121,6 +121,17 @@ def test_pretrain_begins_from_the_given_weights(weights: Path, tmp_path: Path, m
     published = CheckpointStore(settings.store.path, settings.store.keep).read(entry.id)
     np.testing.assert_allclose(published.tensors["layer.weight"], [[-4, -4], [4, 4]], atol=1e-2)
     assert published.manifest.trigger == "pretrain"
+
+
+def test_pretrain_of_a_network_that_fails_in_training_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the worker of a live trainer."""
+    monkeypatch.chdir(tmp_path)
+    model = {"module": "tests.networks:Moody", "arguments": {"fails": "index"}}
+    (tmp_path / "past.csv").write_text(ROWS)
+    with pytest.raises(RoundFailedError, match=r"^IndexError: [^\n]*$"):
+        pretrain(settings_of(train={"model": model, "portfolio": None}), tmp_path / "past.csv")
 
 
 def test_replay_begins_from_the_given_weights(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

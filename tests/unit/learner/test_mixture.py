@@ -77,9 +77,40 @@ def test_in_a_regression_it_counts_by_how_much_a_member_errs_more_than_usual() -
         assert regression((0.5, 1.0, 1.0), scale).shares == pytest.approx(shares)
 
 
-def test_one_wild_label_does_not_decide_how_large_errors_usually_are() -> None:
-    """It would make all members alike for hundreds of events."""
-    assert regression((0.5, 1.0, 1.0), wild=1e12).shares[0] > 0.9
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_one_wild_label_does_not_decide_how_large_errors_usually_are(batch: int) -> None:
+    """It would make all members alike for thousands of events."""
+    made = regression((0.5, 1.0, 1.0))
+    wild = np.full((3, batch), 1.0)
+    wild[:, 0] = 1e12
+    made.credit(wild.mean(axis=0), wild)
+    each = np.repeat(np.array([0.5, 1.0, 1.0])[:, None], 500, axis=1)
+    made.credit(each.mean(axis=0), each)
+    assert made.shares[0] > 0.9
+
+
+def test_after_one_wild_label_a_jump_is_seen_as_soon() -> None:
+    """Neither the mean nor the scatter of errors is what it made of them."""
+    random, made = np.random.default_rng(0), regression((1.0, 1.0))
+    for wild in (0.0, 1e6, 0.0, 0.0, 0.0, 0.0, 0.0):
+        errors = random.exponential(size=BLOCK_EVENTS)
+        errors[0] += wild
+        made.credit(errors, np.stack([errors, errors]))
+    made.admitted(5)
+    before = made.since_jump
+    errors = 3 * random.exponential(size=BLOCK_EVENTS)
+    made.credit(errors, np.stack([errors, errors]))
+    assert made.since_jump < before
+
+
+def test_a_member_that_says_no_number_is_hardly_heard() -> None:
+    """The others are judged as if it was not there, and the test for jumps goes on."""
+    made = regression((0.5, 1.0, 1.0))
+    each = np.repeat(np.array([0.5, 1.0, np.nan])[:, None], BLOCK_EVENTS, axis=1)
+    for errors in (np.full(BLOCK_EVENTS, np.nan), np.ones(BLOCK_EVENTS)):
+        made.credit(errors, each)
+    assert made.shares[2] < 0.01
+    assert np.isfinite(made.to_json(("a", "b", "c"))["test"]["wander"])
 
 
 def test_errors_of_nothing_at_all_leave_all_members_alike() -> None:

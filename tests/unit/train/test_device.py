@@ -154,10 +154,11 @@ def refusal(device: str, module: str = "tests.networks:Linear") -> Configuration
     return caught.value
 
 
-def test_a_device_that_torch_does_not_know_is_named() -> None:
-    """Nobody has a `gpu`, so this is wrong on every machine."""
-    error = refusal("gpu")
-    assert "knows no device gpu; try cpu, cuda" in str(error)
+@pytest.mark.parametrize("device", ["gpu", "meta", "privateuseone"])
+def test_a_device_that_torch_does_not_know_is_named(device: str) -> None:
+    """Nobody has a `gpu`, nor anything to train on in what torch keeps for itself: it is wrong on every machine."""
+    error = refusal(device)
+    assert f"knows no device {device}; try cpu, cuda" in str(error)
     assert not isinstance(error, DeviceMissingError)
 
 
