@@ -50,7 +50,7 @@ def init(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a configuration, its schema inferred from the first 1,000 rows of a data file."""
+    """Write a configuration, its schema inferred from the first rows of a data file."""
     if any(override.strip().startswith("schema.") for override in overrides or ()):
         raise UsageError("--set schema.…: init infers the schema; change it in the file that init writes")
     from service.schema_inference import infer  # noqa: PLC0415 - slow to import

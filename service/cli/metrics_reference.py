@@ -34,7 +34,7 @@ ANY_ID = "the checkpoint's id"
 IN_WORDS = (YOURS, ANY_ID)
 """Stand for values that nobody knows beforehand."""
 
-DEFAULTS = {"member": "by default "}
+DEFAULTS = {"member": "by default, in a classification, "}
 """Labels whose values are told as they are unless configured otherwise."""
 
 Families = Mapping[str, Metric]
