@@ -1,6 +1,5 @@
 """Rounds on an accelerator: in this process and in the real worker, and what that does when the device lets it down."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,13 @@ from service.errors import ConfigurationError, RoundFailedError
 from service.learner.admission import require_model
 from service.model.custom import trust
 from service.model.learned import LearnedModel
-from service.observer import Observer
 from service.records import FloatArray
 from service.settings import Worker
 from service.train.fit import train_round
 from service.train.round import Outcome, Round, write_round
 from service.train.supervisor import TrainingWorker
 from tests.examples import learner_of, separable, settings_of
+from tests.workers import Restarts, await_ready
 
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
 
@@ -57,17 +56,6 @@ def answers(given: Round, outcome: Outcome) -> FloatArray:
     return model.predict(events.numbers, events.codes)
 
 
-class Restarts(Observer):
-    """Counts restarts by cause."""
-
-    def __init__(self) -> None:
-        self.causes: list[str] = []
-
-    def worker_restarted(self, cause: str) -> None:
-        """Keep the cause."""
-        self.causes.append(cause)
-
-
 @pytest.fixture
 def restarts() -> Restarts:
     """Return an observer of the worker."""
@@ -81,8 +69,7 @@ def worker(restarts: Restarts) -> Iterator[TrainingWorker]:
     settings = Worker(heartbeat_seconds=60.0, backoff_seconds=0.01, niceness=0)
     made = TrainingWorker(settings, restarts, MOODY, device=device)
     made.start()
-    while not made.ready:
-        time.sleep(0.02)
+    await_ready(made)
     yield made
     made.stop()
 

@@ -24,17 +24,7 @@ from service.train.fit import train_round
 from service.train.round import Round, read_outcome, write_round
 from service.train.supervisor import TrainingWorker
 from tests.examples import learner_of, separable
-
-
-class Restarts(Observer):
-    """Counts restarts by cause."""
-
-    def __init__(self) -> None:
-        self.causes: list[str] = []
-
-    def worker_restarted(self, cause: str) -> None:
-        """Keep the cause."""
-        self.causes.append(cause)
+from tests.workers import Restarts, await_ready
 
 
 @pytest.fixture
@@ -51,12 +41,6 @@ def worker(restarts: Restarts) -> Iterator[TrainingWorker]:
     await_ready(made)
     yield made
     made.stop()
-
-
-def await_ready(worker: TrainingWorker) -> None:
-    """Wait until the worker has reported itself ready."""
-    while not worker.ready:
-        time.sleep(0.02)
 
 
 def in_a_while(worker: TrainingWorker, number: signal.Signals) -> int:
