@@ -1,6 +1,6 @@
 """Training by steps: members of one architecture, moved together by AdamW."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from service.model.members import Layout, Members, Weights, layout_of, put_together, taken_apart
 from service.settings import Strategy, Task, Train
+from service.train.device import Beat
 from service.train.losses import clipped, distilled, losses, with_gradient
 from service.train.material import Batches
 from service.train.optimiser import AdamW, Moments
@@ -19,8 +20,6 @@ LARGEST_GRADIENT = 5.0
 """Norm to which a member's gradients are clipped: one mislabelled outlier does not undo a lineage."""
 
 CHUNK_ROWS = 4_096
-
-Beat = Callable[[], None]
 
 
 class Stepwise:
